@@ -1,0 +1,129 @@
+"""Every error of reembed, in one tree that says what to do about it.
+
+    ReembedError
+    ├── Transient             try again, later: nobody is to blame
+    │   ├── ProviderOverloaded       429: slow down, everybody
+    │   ├── ProviderUnavailable      5xx, time-out, dropped connection, half a body
+    │   └── DatabaseUnavailable      connection lost, deadlock, serialization failure, lock time-out
+    ├── Permanent             record it, go on with the rest
+    │   ├── RequestRefused           400 or 413: one of these texts may be to blame, or their sum
+    │   └── DocumentRefused          the same, proved to be one document's own
+    ├── Broken                stop the migration with the reason: no document is to blame
+    │   ├── ProviderRefusedKey       401, 403
+    │   ├── ProviderUnknownModel     404
+    │   ├── ProviderQuotaSpent       429 that no waiting mends
+    │   ├── ProviderUnreachable      refused connection, TLS failure, unknown host
+    │   └── ProviderAnsweredWrongly  wrong dimension, NaN, fewer vectors than texts
+    ├── LeaseLost             this worker no longer owns the chunk: write nothing, leave
+    ├── Refused               a gate says no (exit code 1)
+    └── Usage                 wrong use or configuration (exit code 2)
+
+A message is its class's docstring: what and why first, what to type next last, with the fields of the
+constructor filled in. `str(error)` is one line.
+"""
+
+import inspect
+from typing import ClassVar
+
+
+class ReembedError(Exception):
+    """Something went wrong: {reason}."""
+
+    exit_code: ClassVar[int] = 3
+
+    def __init__(self, **fields: object) -> None:
+        self.fields = fields
+        super().__init__(" ".join(inspect.cleandoc(type(self).__doc__ or "").format(**fields).split()))
+
+
+class Transient(ReembedError):
+    """A passing fault: {reason}."""
+
+
+class ProviderOverloaded(Transient):
+    """The provider asks for patience (429): {reason}."""
+
+    def __init__(self, *, reason: str, retry_after: float | None = None) -> None:
+        super().__init__(reason=reason)
+        self.retry_after = retry_after
+        """Seconds to wait, in the provider's own words; None where it named none."""
+
+
+class ProviderUnavailable(Transient):
+    """The provider did not answer properly: {reason}."""
+
+
+class DatabaseUnavailable(Transient):
+    """The database did not answer properly: {reason}."""
+
+
+class Permanent(ReembedError):
+    """Refused for good: {reason}."""
+
+
+class RequestRefused(Permanent):
+    """The provider refused a request: {reason}."""
+
+
+class DocumentRefused(Permanent):
+    """The provider refuses this document: {reason}."""
+
+
+class Broken(ReembedError):
+    """The migration cannot go on: {reason}.
+
+    Mend the cause, then `reembed resume`.
+    """
+
+    exit_code = 2
+
+
+class ProviderRefusedKey(Broken):
+    """The provider at {base_url} refused the API key: {reason}.
+
+    Set OPENAI_API_KEY to a key that may use the model.
+    """
+
+
+class ProviderUnknownModel(Broken):
+    """The provider at {base_url} does not serve the model {model}: {reason}.
+
+    Set EMBED_MODEL to one it serves.
+    """
+
+
+class ProviderQuotaSpent(Broken):
+    """The quota of the provider at {base_url} is spent: {reason}.
+
+    Waiting does not mend this; raise the quota with the provider.
+    """
+
+
+class ProviderUnreachable(Broken):
+    """The provider at {base_url} cannot be reached: {reason}.
+
+    Check OPENAI_BASE_URL.
+    """
+
+
+class ProviderAnsweredWrongly(Broken):
+    """The provider's answer for {model} cannot be used: {reason}.
+
+    Check EMBED_MODEL and EMBED_DIMENSIONS.
+    """
+
+
+class LeaseLost(ReembedError):
+    """Chunk {chunk} of migration {migration} belongs to another worker by now; nothing was written."""
+
+
+class Refused(ReembedError):
+    """Refused: {reason}."""
+
+    exit_code = 1
+
+
+class Usage(ReembedError):
+    """Cannot do that: {reason}."""
+
+    exit_code = 2
