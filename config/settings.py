@@ -1,0 +1,64 @@
+"""What an operator sets in the environment, on top of what a service needs. Each default suits most tables."""
+
+from typing import Literal
+
+from pydantic import Field, SecretStr
+
+from reembed import settings
+
+IndexMethod = Literal["hnsw", "ivfflat", "none"]
+Overlong = Literal["truncate", "fail"]
+
+
+class Settings(settings.Settings):
+    """The environment of workers, orchestrator and command."""
+
+    # libpq URL
+    database_url: SecretStr
+
+    celery_broker_url: str = "redis://localhost:6379/0"
+    # Unset: the broker. Only chord counters live there; results are ignored
+    celery_result_backend: str | None = None
+
+    # The quota, shared by all workers; 0 is no limit
+    embed_requests_per_minute: int = Field(default=0, ge=0)
+    embed_tokens_per_minute: int = Field(default=0, ge=0)
+    # Ceilings of one request: documents, and estimated tokens
+    embed_batch_size: int = Field(default=500, ge=1, le=2048)
+    embed_batch_tokens: int = Field(default=250_000, ge=1)
+    # Longer texts are cut, or recorded as failures
+    embed_max_input_tokens: int = Field(default=8192, ge=1)
+    embed_overlong: Overlong = "truncate"
+    # Requests in flight, in each worker process
+    embed_concurrency: int = Field(default=8, ge=1, le=256)
+    # US dollars; unset: the price list that comes with reembed
+    embed_price_per_million_tokens: float | None = Field(default=None, ge=0)
+
+    # Where the new vectors live
+    storage: Literal["column"] = "column"
+    # Documents; unset: by the table's size
+    chunk_size: int | None = Field(default=None, ge=1, le=1_000_000)
+
+    index_method: IndexMethod = "hnsw"
+
+    # Documents or queries to judge by; results of each that are compared
+    validation_sample: int = Field(default=400, ge=1)
+    validation_k: int = Field(default=10, ge=1, le=100)
+    # Per query: listed below this, as a warning. Mean: an alarm that fails the gate
+    validation_min_overlap: float = Field(default=0.6, ge=0, le=1)
+    validation_overlap_floor: float = Field(default=0.1, ge=0, le=1)
+
+    # The schedule
+    rerun_failed_every_seconds: int = Field(default=300, ge=1)
+    catch_up_every_seconds: int = Field(default=30, ge=1)
+    max_chunk_attempts: int = Field(default=5, ge=1)
+    # A worker that says nothing for this long has lost its chunk
+    chunk_lease_seconds: float = Field(default=30.0, ge=1)
+
+    @property
+    def database(self) -> str:
+        return self.database_url.get_secret_value()
+
+    @property
+    def result_backend(self) -> str:
+        return self.celery_result_backend or self.celery_broker_url

@@ -1,0 +1,135 @@
+"""`advance`: one idempotent function that takes a migration as far as it can go now.
+
+The chord's callback, its errback and the schedule call it, as often as they like. It reads the ledger and never what a
+message says, one process at a time does it for a migration, and each change of state is a compare-and-set.
+
+    backfilling   rescue dead workers' chunks, re-run failed ones, publish what is due;
+                  when every chunk is done: catch up once with what was written meanwhile, then
+    indexing      build the indexes, then
+    validating    catch up once more (an index can take hours), judge, then
+    ready, needs_review, switched
+                  catch up, as long as the migration stands
+"""
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import psycopg
+
+from config.settings import Settings
+from orchestrator import dispatch
+from orchestrator.validation import judge
+from reembed.database import chunks, documents, indexes, ledger, queries
+from reembed.database.connection import Connection, first_line
+from reembed.database.ledger import Migration
+
+_log = logging.getLogger(__name__)
+
+# An application that never stops writing must not hold up the index or the judgement for ever: after so many rounds of
+# catching up, fewer pending documents than this are left to the schedule, which embeds them within seconds
+_ROUNDS = 3
+_FEW = 100
+
+
+def advance(connection: Connection, settings: Settings, migration_id: int) -> None:
+    """Take every step that can be taken now; return at once if another process is at it."""
+    with _alone(connection, migration_id) as alone:
+        while alone:
+            migration = ledger.get(connection, migration_id)
+            step = _STEPS.get(migration.state)
+            if step is None or not step(connection, settings, migration):
+                return
+
+
+def _backfilling(connection: Connection, settings: Settings, migration: Migration) -> bool:
+    if not _settle(connection, settings, migration):
+        return False
+    counts = chunks.count(connection, migration.id)
+    if counts.given_up:
+        reason = f"{counts.given_up} chunks failed {settings.max_chunk_attempts} times: {counts.error}"
+        ledger.change_state(connection, migration, "failed", reason)
+        return False
+    # The trigger sees to this; the scan proves it, whatever happened to the trigger
+    documents.mark_stale(connection, migration)
+    return _caught_up(connection, migration) and _change(connection, migration, "indexing")
+
+
+def _indexing(connection: Connection, settings: Settings, migration: Migration) -> bool:
+    try:
+        indexes.build(connection, migration, documents.count_all(connection, migration))
+    except psycopg.Error as error:
+        _log.exception("event=index_failed migration=%s", migration.id)
+        ledger.change_state(
+            connection, migration, "failed", f"the index cannot be built: {first_line(error)}"
+        )
+        return False
+    return _change(connection, migration, "validating")
+
+
+def _validating(connection: Connection, settings: Settings, migration: Migration) -> bool:
+    if not _settle(connection, settings, migration) or not _caught_up(connection, migration):
+        return False
+    verdict = judge.judge(connection, settings, migration)
+    return _change(connection, migration, verdict.state)
+
+
+def _standing(connection: Connection, settings: Settings, migration: Migration) -> bool:
+    if _settle(connection, settings, migration):
+        _catch_up(connection, migration)
+    return False
+
+
+_STEPS: dict[str, Callable[[Connection, Settings, Migration], bool]] = {
+    "backfilling": _backfilling,
+    "indexing": _indexing,
+    "validating": _validating,
+    "ready": _standing,
+    "needs_review": _standing,
+    "switched": _standing,
+}
+
+
+def _settle(connection: Connection, settings: Settings, migration: Migration) -> bool:
+    """See to the chunks that there are; True when none of them is unfinished."""
+    chunks.rescue(connection, migration.id, max_strikes=settings.max_chunk_attempts)
+    chunks.rerun_failed(connection, migration.id, everything=False)
+    if chunks.count(connection, migration.id).unfinished == 0:
+        return True
+    dispatch.publish_lost(connection, migration.id)
+    dispatch.publish(connection, migration.id)
+    return False
+
+
+def _caught_up(connection: Connection, migration: Migration) -> bool:
+    """Whether too little is pending to wait for; where it is not, chunks for it are on their way."""
+    pending = documents.count_pending(connection, migration)
+    if pending < _FEW and chunks.count_catch_ups(connection, migration.id) >= _ROUNDS:
+        return True
+    return not _catch_up(connection, migration)
+
+
+def _catch_up(connection: Connection, migration: Migration) -> bool:
+    """Plan and publish chunks for what is pending outside any; False where nothing is."""
+    if not chunks.plan_catch_up(connection, migration):
+        return False
+    dispatch.publish(connection, migration.id)
+    return True
+
+
+def _change(connection: Connection, migration: Migration, to_state: str) -> bool:
+    changed = ledger.change_state(connection, migration, to_state)
+    if changed:
+        _log.info("event=state migration=%s from=%s to=%s", migration.id, migration.state, to_state)
+    return changed
+
+
+@contextmanager
+def _alone(connection: Connection, migration_id: int) -> Iterator[bool]:
+    """Whether this session is the only one to advance the migration, until the end of the block."""
+    locked = bool(queries.one(connection, "try_lock_migration", None, migration_id=migration_id)["locked"])
+    try:
+        yield locked
+    finally:
+        if locked and not connection.closed:
+            queries.run(connection, "unlock_migration", None, migration_id=migration_id)

@@ -1,0 +1,58 @@
+"""Everything that `plan` and `start` look at before anything is written: a mistake found here leaves nothing behind."""
+
+from config.settings import Settings
+from reembed import errors
+from reembed.database import catalog, distances, ledger
+from reembed.database.connection import Connection
+from reembed.embedding.provider import Provider
+
+_PROBE = "reembed asks for one vector, to see that the model answers."
+
+
+class NoDocuments(errors.Usage):
+    """The table {table} is empty: there is nothing to embed.
+
+    Set DOCUMENTS_TABLE to the table that the service searches.
+    """
+
+
+class SameModel(errors.Usage):
+    """The vectors in {column} were made by {model} already, so there is nothing to move.
+
+    Set EMBED_MODEL to the new model.
+    """
+
+
+def documents_table(connection: Connection, settings: Settings) -> catalog.Description:
+    """The table of the environment, found fit. Raises what catalog.describe raises."""
+    return catalog.describe(
+        connection,
+        name=settings.documents_table,
+        id_column=settings.documents_id_column,
+        content=settings.documents_content_column,
+        old=settings.old_column,
+        new=settings.new_column,
+    )
+
+
+def a_new_migration(connection: Connection, settings: Settings, found: catalog.Description) -> None:
+    """That a migration of this table may begin, as far as the database can tell.
+
+    Raises NoDocuments, SameModel, catalog.NewColumnExists, distances.TooWideToIndex.
+    """
+    if found.has_new_column:
+        raise catalog.NewColumnExists(table=found.table, column=found.table.new)
+    distances.refuse_too_wide(settings.embed_dimensions, settings.index_method)
+    if found.is_empty:
+        raise NoDocuments(table=found.table)
+    flag = ledger.find(connection, found.table.schema, found.table.name)
+    if flag is not None and flag.state == "cleaned" and flag.new_model == settings.new_model:
+        raise SameModel(column=found.table.old, model=flag.new_model)
+
+
+def provider(settings: Settings) -> None:
+    """One real call: the key, the model and its width. Raises errors.Broken or errors.Transient."""
+    with Provider(
+        settings.new_endpoint, settings.new_model, timeout_seconds=settings.provider_timeout_seconds
+    ) as new:
+        new.embed_query(_PROBE)

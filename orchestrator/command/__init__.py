@@ -1,0 +1,1 @@
+"""The `reembed` command: what a person types, and what they read."""

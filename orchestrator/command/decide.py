@@ -1,0 +1,58 @@
+"""switch, rollback, cleanup, abort: what only a person decides."""
+
+import click
+
+from orchestrator import flag
+from orchestrator.command import session
+
+
+@click.command()
+@click.option("--force", is_flag=True, help="Even if the validation did not pass.")
+def switch(force: bool) -> None:
+    """Searches go to the new column from their next query on."""
+    with session.opened() as (database, settings):
+        migration = session.migration_of(database, settings)
+        flag.switch(database, migration, force=force)
+    click.echo(f"searches read {migration.table.new} now; `reembed rollback` leads back at once.")
+
+
+@click.command()
+def rollback() -> None:
+    """Searches go back to the old column from their next query on."""
+    with session.opened() as (database, settings):
+        migration = session.migration_of(database, settings)
+        flag.rollback(database, migration)
+    click.echo(f"searches read {migration.table.old} again; `reembed switch` leads to the new column.")
+
+
+@click.command()
+@click.option("--dry-run", is_flag=True, help="Show what would be done. Changes nothing.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def cleanup(dry_run: bool, yes: bool) -> None:
+    """Drop the old column and give its name, and its index's, to the new one. Cannot be undone."""
+    with session.opened() as (database, settings):
+        migration = session.migration_of(database, settings)
+        table = migration.table
+        indexes = flag.refuse_cleanup(database, migration)
+        click.echo(f"drops  {table}.{table.old}" + "".join(f" and its index {name}" for name in indexes))
+        click.echo(f"renames {table.new} to {table.old}, with its index, its model and its hash")
+        if dry_run:
+            return
+        session.confirm("There is no way back from this. Go on?", yes)
+        flag.cleanup(database, migration)
+    click.echo(f"done: {table.old} holds the vectors of {migration.new_model}.")
+
+
+@click.command()
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def abort(yes: bool) -> None:
+    """Give the migration up: drop what `start` added. The old column was never touched."""
+    with session.opened() as (database, settings):
+        migration = session.migration_of(database, settings)
+        flag.refuse_abort(migration)
+        session.confirm(f"Every vector in {migration.table.new} will be lost. Go on?", yes)
+        flag.abort(database, migration)
+    click.echo(f"migration {migration.id} is aborted; {migration.table} is as it was before `reembed start`.")
+
+
+COMMANDS = (switch, rollback, cleanup, abort)

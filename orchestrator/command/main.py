@@ -1,0 +1,62 @@
+"""The command's entry: its list of commands, and every error as one line with its exit code.
+
+Exit codes: 0 done; 1 the answer is no; 2 wrong use or configuration; 3 stopped half-way, can be resumed.
+"""
+
+import logging
+import sys
+
+import click
+import psycopg
+
+from orchestrator.command import decide, demo, look, steer
+from reembed import errors
+from reembed.database import connection
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.option("-v", "--verbose", is_flag=True, help="Log what is done, to stderr.")
+def reembed(verbose: bool) -> None:
+    """Move a pgvector table to a new embedding model while production keeps reading and writing.
+
+    Everything is configured in the environment; see docs/configuration.md.
+
+    \b
+    1. reembed plan        what would be done
+    2. reembed start       add the new column, embed every document with Celery workers
+    3. reembed validate    compare search results, old against new (also done by itself at the end)
+    4. reembed switch      searches go to the new column; `rollback` leads back at once
+    5. reembed cleanup     drop the old column
+    """
+    logging.basicConfig(level=logging.INFO if verbose else logging.ERROR, stream=sys.stderr)
+
+
+for module in (demo, steer, look, decide):
+    for command in module.COMMANDS:
+        reembed.add_command(command)
+
+
+def run() -> None:
+    """The console script: never a traceback for a user's mistake."""
+    try:
+        reembed.main(standalone_mode=False)
+    except errors.ReembedError as error:
+        _exit(str(error), error.exit_code)
+    except click.Abort:
+        _exit("interrupted.", 3)
+    except click.ClickException as error:
+        error.show()
+        raise SystemExit(2) from None
+    except KeyboardInterrupt:
+        _exit("interrupted. `reembed status` shows where the migration stands.", 3)
+    except psycopg.Error as error:
+        _exit(
+            f"the database refused: {connection.first_line(error)}. Nothing is half done; try again, or look at "
+            "`reembed status`.",
+            3,
+        )
+
+
+def _exit(line: str, code: int) -> None:
+    sys.stderr.write(f"reembed: {line}\n")
+    raise SystemExit(code) from None

@@ -1,0 +1,40 @@
+"""What every command begins with: settings, a connection, the migration of the table that the environment names."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import click
+
+from config.settings import Settings
+from reembed.database import catalog, connection, ledger, table
+from reembed.database.connection import Connection
+from reembed.database.ledger import Migration
+
+
+@contextmanager
+def opened() -> Iterator[tuple[Connection, Settings]]:
+    """Raises errors.Usage."""
+    settings = Settings.load()
+    with connection.connect(settings.database, "command") as database:
+        yield database, settings
+
+
+def migration_of(database: Connection, settings: Settings) -> Migration:
+    """The newest migration of DOCUMENTS_TABLE. Raises ledger.NoMigration, catalog.NoTable, table.InvalidTableName."""
+    schema, name = table.parse(settings.documents_table)
+    if schema is None:
+        schema = catalog.schema_of(database, name)
+    return ledger.latest(database, schema, name)
+
+
+def print_json(value: dict[str, Any]) -> None:
+    """One object, and nothing else on stdout."""
+    click.echo(json.dumps(value, default=str))
+
+
+def confirm(question: str, yes: bool) -> None:
+    """Ask before what cannot be undone. Without a terminal there is nobody to ask: --yes is needed."""
+    if not yes:
+        click.confirm(question, abort=True)

@@ -1,0 +1,89 @@
+"""Watching a migration: a progress bar on a terminal, plain lines elsewhere."""
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from orchestrator import progress
+from orchestrator.progress import Status
+
+# Nothing moves in these without a person
+RESTING = ("paused", "failed", "ready", "needs_review", "switched", "cleaned", "aborted")
+
+_LOOK_SECONDS = 0.5
+_LINE_SECONDS = 5.0
+
+Show = Callable[[Status], None]
+
+
+def until_at_rest(look: Callable[[], Status]) -> Status:
+    """Show the migration until a person has to decide; the last status."""
+    with _display() as show:
+        while True:
+            status = look()
+            show(status)
+            if status.state in RESTING:
+                return status
+            time.sleep(_LOOK_SECONDS)
+
+
+def for_ever(look: Callable[[], Status]) -> None:
+    """Show it until Ctrl-C."""
+    with _display() as show:
+        while True:
+            show(look())
+            time.sleep(_LOOK_SECONDS)
+
+
+def _display() -> AbstractContextManager[Show]:
+    return _bar() if sys.stdout.isatty() else _lines()
+
+
+@contextmanager
+def _bar() -> Iterator[Show]:
+    columns = (
+        TextColumn("{task.description:>12}"),
+        BarColumn(bar_width=40),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[wait]}", style="yellow"),
+    )
+    with Progress(*columns, console=Console()) as bar:
+        task = bar.add_task("", rate="", wait="")
+
+        def show(status: Status) -> None:
+            left = f", {progress.duration(status.eta_seconds)} left" if status.eta_seconds else ""
+            bar.update(
+                task,
+                description=status.state,
+                total=status.documents,
+                completed=status.embedded,
+                rate=f"{status.documents_per_second or 0:,.0f}/s{left}",
+                wait=status.waiting_for or "",
+            )
+
+        yield show
+
+
+@contextmanager
+def _lines() -> Iterator[Show]:
+    """A line when the state or the reason to wait changes, else every few seconds."""
+    last: tuple[str, bool] | None = None
+    due = 0.0
+
+    def show(status: Status) -> None:
+        nonlocal last, due
+        now = time.monotonic()
+        # A reason may carry a number that changes all the time; whether there is one is what matters
+        current = (status.state, status.waiting_for is not None)
+        if current != last or now >= due:
+            click.echo(status.sentence())
+            last, due = current, now + _LINE_SECONDS
+
+    yield show

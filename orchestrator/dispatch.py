@@ -1,0 +1,100 @@
+"""Publish chunks as chords. The one place that builds a Celery canvas.
+
+A wave is one chord: a header task for each chunk, and a callback that carries the migration's id alone. The callback is
+only a doorbell: it may come never, early or twice, and `advance` does the right thing in each case.
+"""
+
+import uuid
+from typing import Any
+
+import kombu
+import kombu.exceptions
+from celery import Signature, chord
+
+from config import celery_app
+from reembed import errors
+from reembed.database import chunks
+from reembed.database.connection import Connection
+
+# Header tasks of one chord: its cost to the broker stays the same for a hundred documents and for a billion
+WAVE = 2_000
+# Messages on their way at most. The schedule tops this up, so that workers do not idle between two waves
+OUTSTANDING = 2 * WAVE
+# A published chunk that nobody claimed while the queue is empty has lost its message
+LOST_AFTER_SECONDS = 15
+
+
+class BrokerUnreachable(errors.Usage):
+    """The broker at {where} cannot be reached: {reason}.
+
+    Check CELERY_BROKER_URL.
+    """
+
+
+def check_broker() -> None:
+    """Raises BrokerUnreachable within a few seconds."""
+    with celery_app.app.connection_for_write() as broker:
+        try:
+            broker.ensure_connection(max_retries=1, interval_start=1, timeout=5)
+        except (OSError, kombu.exceptions.KombuError, ValueError) as error:
+            # as_uri() masks the password
+            raise BrokerUnreachable(where=broker.as_uri(), reason=_first_line(error)) from None
+
+
+def publish(connection: Connection, migration_id: int) -> int:
+    """Publish the next wave, as far as there is room; how many chunks that were.
+
+    Marked in the ledger first: a publisher that dies here loses messages, which the schedule notices, and no chunk.
+    """
+    room = OUTSTANDING - chunks.count(connection, migration_id).published
+    if room <= 0:
+        return 0
+    wave = chunks.take_wave(connection, migration_id, min(WAVE, room))
+    if wave:
+        _chord(migration_id, wave)
+    return len(wave)
+
+
+def publish_lost(connection: Connection, migration_id: int) -> None:
+    """Messages that are gone (Redis was lost, a worker was killed at the wrong moment) are published again."""
+    if queue_length() == 0:
+        chunks.forget_messages(connection, migration_id, older_than_seconds=LOST_AFTER_SECONDS)
+
+
+def queue_length() -> int:
+    """Messages waiting for a worker, of all migrations.
+
+    Not by a passive declaration: with a key prefix, kombu's Redis transport says of every queue that there is none.
+    """
+    with celery_app.app.connection_for_read() as broker, broker.channel() as channel:
+        queue = kombu.Queue(celery_app.EMBED_QUEUE, channel=channel)
+        return int(queue.queue_declare().message_count)  # type: ignore[union-attr]  # the stubs have the wrong type
+
+
+def _chord(migration_id: int, wave: list[dict[str, Any]]) -> None:
+    run = uuid.uuid4().hex[:8]
+    header = [
+        _task(
+            "reembed.embed_chunk",
+            migration_id,
+            chunk["number"],
+            # An id is never used twice: Celery would take the second run for done
+            task_id=f"migration-{migration_id}-chunk-{chunk['number']}-{run}",
+            # What Flower shows
+            argsrepr=f"migration {migration_id} chunk {chunk['number']}: ids {chunk['first_id']} to {chunk['last_id']}",
+            kwargsrepr="",
+        )
+        for chunk in wave
+    ]
+    body = _task("reembed.advance", migration_id)
+    body.on_error(_task("reembed.advance", migration_id))
+    chord(header, body, app=celery_app.app).apply_async()
+
+
+def _task(name: str, *integers: int, **options: str) -> Signature[None]:
+    """A message to a task by its name. Immutable: what other tasks returned is not for it."""
+    return celery_app.app.signature(name, args=integers, immutable=True, options=options)
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error) or repr(error)).splitlines()[0]

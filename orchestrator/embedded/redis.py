@@ -1,0 +1,68 @@
+"""A real `redis-server`, on a loopback port of its own, that keeps what it was told across a restart."""
+
+import socket
+from pathlib import Path
+
+from orchestrator.embedded import binaries, process
+
+START_SECONDS = 15.0
+HOST = "127.0.0.1"
+
+
+class Redis:
+    """One server. `launch` and `wait_until_ready` start it, `stop` ends it; its directory keeps the data."""
+
+    def __init__(self, directory: Path) -> None:
+        self._port = _free_port()
+        data = directory / "redis"
+        data.mkdir(exist_ok=True)
+        command = [
+            str(binaries.redis_server()),
+            "--bind",
+            HOST,
+            "--port",
+            str(self._port),
+            "--dir",
+            str(data),
+        ]
+        # What any broker of Celery should have: on disk within a second, and never an evicted message
+        command += ["--appendonly", "yes", "--appendfsync", "everysec", "--maxmemory-policy", "noeviction"]
+        # The append-only file is enough: no snapshots beside it
+        command += ["--save", ""]
+        self._process = process.Process("Redis", command, directory / "redis.log")
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def url(self, db: int = 0) -> str:
+        return f"redis://{HOST}:{self._port}/{db}"
+
+    def launch(self) -> None:
+        """Start it without waiting for it."""
+        self._process.start()
+
+    def wait_until_ready(self) -> None:
+        self._process.wait_for_log("Ready to accept connections", START_SECONDS)
+
+    def restart(self) -> None:
+        """Ends every connection; the data and the URL stay. Also brings it back after `kill`."""
+        self.stop()
+        self.launch()
+        self.wait_until_ready()
+
+    def stop(self) -> None:
+        """End it, if it runs."""
+        self._process.terminate()
+
+    def kill(self) -> None:
+        """Let it crash: what has not been written is lost."""
+        self._process.kill()
+
+
+def _free_port() -> int:
+    """A port that was free a moment ago. Unlike the other two, Redis cannot pick one and tell us."""
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        port: int = probe.getsockname()[1]
+        return port

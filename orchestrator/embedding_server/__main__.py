@@ -1,0 +1,65 @@
+"""`python -m orchestrator.embedding_server`: serve until told to stop.
+
+Listens on the loopback interface only. With `--port 0` the system picks a free port; `--port-file` gets its
+number once the server listens, so that whoever started it knows where and when.
+"""
+
+import argparse
+import asyncio
+import logging
+import signal
+from pathlib import Path
+
+from tornado import httpserver, netutil, web
+
+from orchestrator.embedding_server import app, control, state
+
+ROUTES = [
+    ("/v1/embeddings", app.Embeddings),
+    ("/v1/models", app.Models),
+    ("/control/retire", control.Retire),
+    ("/control/restore", control.Restore),
+    ("/control/latency", control.Latency),
+    ("/control/refuse", control.Refuse),
+    ("/control/fail", control.Fail),
+    ("/control/usage", control.Usage),
+]
+
+
+def main() -> None:
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    asyncio.run(serve(_arguments()))
+
+
+async def serve(arguments: argparse.Namespace) -> None:
+    """Serve until SIGTERM or SIGINT."""
+    shared = {"server": state.State(arguments.latency_ms / 1_000), "api_key": arguments.api_key}
+    application = web.Application([(path, handler, shared) for path, handler in ROUTES])
+    sockets = netutil.bind_sockets(arguments.port, "127.0.0.1")
+    httpserver.HTTPServer(application).add_sockets(sockets)
+    if arguments.port_file:
+        _write_whole(arguments.port_file, str(sockets[0].getsockname()[1]))
+    stopped = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    await stopped.wait()
+
+
+def _write_whole(path: Path, text: str) -> None:
+    """Write a file so that a reader sees all of it or none."""
+    unfinished = path.with_suffix(".unfinished")
+    unfinished.write_text(text)
+    unfinished.replace(path)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser("python -m orchestrator.embedding_server", description=__doc__)
+    parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--port-file", type=Path)
+    parser.add_argument("--api-key", required=True, help="the only key that is let in")
+    parser.add_argument("--latency-ms", type=int, default=0, help="what an embedding request waits first")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,61 @@
+"""The control surface, as Python: what a test or the demo says to a running embedding server."""
+
+import json
+import urllib.request
+from typing import Any
+
+TIMEOUT_SECONDS = 30.0
+
+
+class Control:
+    """Steers one embedding server. Its embeddings themselves are asked for with the openai package."""
+
+    def __init__(self, api_key: str, port: int = 0) -> None:
+        """The port may be set later: a server that picks its own says so once it listens."""
+        self.api_key = api_key
+        self.port = port
+        # Never through a proxy of the environment: the server is on this machine
+        self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+    @property
+    def base_url(self) -> str:
+        """For OPENAI_BASE_URL."""
+        return f"http://127.0.0.1:{self.port}/v1"
+
+    def retire(self, model: str) -> None:
+        """Let the model be deprecated: 404 from now on."""
+        self._call("/control/retire", {"model": model})
+
+    def restore(self, model: str) -> None:
+        self._call("/control/restore", {"model": model})
+
+    def set_latency(self, milliseconds: int) -> None:
+        """Let every embedding request wait this long."""
+        self._call("/control/latency", {"ms": milliseconds})
+
+    def refuse(self, containing: str) -> None:
+        """Refuse every request with an input that contains this text."""
+        self._call("/control/refuse", {"containing": containing})
+
+    def fail(
+        self, status: int, times: int = 1, *, headers: dict[str, str] | None = None, code: str | None = None
+    ) -> None:
+        """Let the next `times` embedding requests fail with this status."""
+        self._call(
+            "/control/fail", {"status": status, "times": times, "headers": headers or {}, "code": code}
+        )
+
+    def usage(self) -> dict[str, dict[str, int]]:
+        """By model: requests, texts, distinct_texts and tokens that were answered with vectors."""
+        usage: dict[str, dict[str, int]] = self._call("/control/usage")
+        return usage
+
+    def _call(self, path: str, body: dict[str, object] | None = None) -> Any:
+        """POST the body, or GET where there is none. Raises urllib.error.HTTPError for any status but 200."""
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{self.port}{path}",
+            data=None if body is None else json.dumps(body).encode(),
+            headers={"Authorization": f"Bearer {self.api_key}", "Content-Type": "application/json"},
+        )
+        with self._opener.open(request, timeout=TIMEOUT_SECONDS) as answer:
+            return json.load(answer)

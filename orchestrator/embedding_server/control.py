@@ -1,0 +1,68 @@
+"""The control surface, under /control/: make the provider misbehave, read what it counted.
+
+A new fault is a field of State, a handler here that sets it and a method of the client.
+"""
+
+from orchestrator.embedding_server import app, models, refusals, request
+
+
+class Retire(app.Handler):
+    """From now on the model answers 404, as a deprecated one does. {"model": NAME}"""
+
+    def post(self) -> None:
+        self.server.retired.add(_model(self.request.body))
+        self.write_json({})
+
+
+class Restore(app.Handler):
+    """The model answers again. {"model": NAME}"""
+
+    def post(self) -> None:
+        self.server.retired.discard(_model(self.request.body))
+        self.write_json({})
+
+
+class Latency(app.Handler):
+    """Every embedding request waits this long first. {"ms": N}"""
+
+    def post(self) -> None:
+        self.server.latency_seconds = request.parse_json(self.request.body)["ms"] / 1_000
+        self.write_json({})
+
+
+class Refuse(app.Handler):
+    """Any request with such an input is refused whole, as for a poison document. {"containing": TEXT}"""
+
+    def post(self) -> None:
+        self.server.refused_content.add(request.parse_json(self.request.body)["containing"])
+        self.write_json({})
+
+
+class Fail(app.Handler):
+    """The next embedding requests fail so. {"status": 429, "times": 3, "headers": {...}, "code": ...}"""
+
+    def post(self) -> None:
+        told = request.parse_json(self.request.body)
+        failure = refusals.Refusal(
+            told["status"],
+            told.get("message", "The server was told to fail."),
+            type=told.get("type", "server_error"),
+            code=told.get("code"),
+            headers=told.get("headers", {}),
+        )
+        self.server.failures.extend([failure] * told.get("times", 1))
+        self.write_json({})
+
+
+class Usage(app.Handler):
+    """What was embedded since the start, by model."""
+
+    def get(self) -> None:
+        self.write_json({name: self.server.usage[name].report() for name in models.SERVED})
+
+
+def _model(body: bytes) -> str:
+    name = request.parse_json(body).get("model")
+    if name not in models.SERVED:
+        raise refusals.unknown_model(str(name))
+    return str(name)

@@ -1,0 +1,54 @@
+"""What the server was told to do wrong, and what it has counted."""
+
+import hashlib
+from collections import defaultdict, deque
+from dataclasses import dataclass, field
+
+from orchestrator.embedding_server import refusals, request
+
+
+@dataclass
+class Usage:
+    """Of one model. Only what was answered with vectors counts, as on the provider's bill."""
+
+    requests: int = 0
+    texts: int = 0
+    tokens: int = 0
+    seen: set[bytes] = field(default_factory=set)
+    """A digest of each text: as many texts as distinct texts proves that nothing was embedded twice."""
+
+    def add(self, answered: request.EmbeddingRequest) -> None:
+        self.requests += 1
+        self.texts += len(answered.texts)
+        self.tokens += answered.tokens
+        self.seen.update(
+            hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+            for text in answered.texts
+        )
+
+    def report(self) -> dict[str, int]:
+        return {
+            "requests": self.requests,
+            "texts": self.texts,
+            "distinct_texts": len(self.seen),
+            "tokens": self.tokens,
+        }
+
+
+@dataclass
+class State:
+    """Set by the control handlers, obeyed by the embedding handler. One event loop, so no lock."""
+
+    latency_seconds: float = 0.0
+    retired: set[str] = field(default_factory=set)
+    refused_content: set[str] = field(default_factory=set)
+    failures: deque[refusals.Refusal] = field(default_factory=deque)
+    """The answers to the next embedding requests, whatever those ask for."""
+    usage: defaultdict[str, Usage] = field(default_factory=lambda: defaultdict(Usage))
+
+    def check(self, asked: request.EmbeddingRequest) -> None:
+        """Raises Refusal where this server was told to refuse a request that is sound in itself."""
+        if asked.model in self.retired:
+            raise refusals.deprecated_model(asked.model)
+        if any(poison in text for poison in self.refused_content for text in asked.texts):
+            raise refusals.refused_content()

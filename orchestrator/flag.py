@@ -1,0 +1,106 @@
+"""The flag's life after the judgement: switch, roll back, clean up; and abort, for a migration that is given up."""
+
+from reembed import errors
+from reembed.database import catalog, columns, documents, ledger, locking
+from reembed.database.connection import Connection
+from reembed.database.ledger import Migration
+
+
+class NotReady(errors.Refused):
+    """Migration {migration} is {state}, not ready{why}.
+
+    `reembed status` shows where it stands; `reembed switch --force` switches all the same, once it has been judged.
+    """
+
+
+class NotSwitched(errors.Refused):
+    """Migration {migration} is {state}: the old column is the one in use, so it cannot {verb}.
+
+    `reembed switch` comes first.
+    """
+
+
+class StillPending(errors.Refused):
+    """{pending} documents still need a vector, so the old column stays.
+
+    Workers embed them within seconds where they run; `reembed status` shows it.
+    """
+
+
+class TooLate(errors.Refused):
+    """Migration {migration} is {state}: there is nothing to abort.
+
+    `reembed rollback` leads back to the old column; after cleanup only a new migration does.
+    """
+
+
+def switch(connection: Connection, migration: Migration, *, force: bool) -> None:
+    """Searches go to the new column from their next query on. Raises NotReady."""
+    allowed = ("ready", "needs_review") if force else ("ready",)
+    if migration.state not in allowed:
+        raise NotReady(
+            migration=migration.id,
+            state=migration.state,
+            why=f": {documents.count_pending(connection, migration):,} documents still need a vector"
+            if migration.state in ("planned", "backfilling", "paused", "indexing", "validating")
+            else "",
+        )
+    _change(connection, migration, "switched", "switch")
+
+
+def rollback(connection: Connection, migration: Migration) -> None:
+    """Searches go back to the old column from their next query on. Raises NotSwitched."""
+    if migration.state != "switched":
+        raise NotSwitched(migration=migration.id, state=migration.state, verb="roll back")
+    validation = ledger.last_validation(connection, migration.id)
+    passed = validation is not None and validation["passed"]
+    _change(connection, migration, "ready" if passed else "needs_review", "roll back")
+
+
+def cleanup(connection: Connection, migration: Migration) -> None:
+    """Drop the old column and give its name to the new one: from here on there is no way back.
+
+    Raises NotSwitched, StillPending, columns.ViewsInTheWay, locking.TableBusy; nothing has changed then.
+    """
+    found = refuse_cleanup(connection, migration)
+
+    def statements() -> None:
+        columns.contract(connection, migration, old_indexes=found)
+        _change(connection, migration, "cleaned", "clean up")
+
+    locking.change(connection, statements)
+
+
+def refuse_cleanup(connection: Connection, migration: Migration) -> tuple[str, ...]:
+    """The old column's indexes, if it may be dropped. Raises NotSwitched, StillPending, columns.ViewsInTheWay."""
+    if migration.state != "switched":
+        raise NotSwitched(migration=migration.id, state=migration.state, verb="clean up")
+    if pending := documents.count_pending(connection, migration):
+        raise StillPending(pending=f"{pending:,}")
+    columns.refuse_views(connection, migration)
+    return catalog.indexes_on(connection, migration.table, migration.table.old)
+
+
+def abort(connection: Connection, migration: Migration) -> None:
+    """Drop what `start` added. Workers that are at it notice at their next write.
+
+    Raises TooLate, locking.TableBusy; nothing has changed then.
+    """
+    refuse_abort(migration)
+
+    def statements() -> None:
+        _change(connection, migration, "aborted", "abort")
+        columns.remove(connection, migration)
+
+    locking.change(connection, statements)
+
+
+def refuse_abort(migration: Migration) -> None:
+    """Raises TooLate."""
+    if migration.state in ("switched", "cleaned", "aborted"):
+        raise TooLate(migration=migration.id, state=migration.state)
+
+
+def _change(connection: Connection, migration: Migration, to_state: str, verb: str) -> None:
+    if not ledger.change_state(connection, migration, to_state):
+        raise ledger.wrong_state(ledger.get(connection, migration.id), verb)

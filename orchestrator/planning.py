@@ -1,0 +1,73 @@
+"""Planning: how large a chunk is, what a migration costs and how long the quota makes it take. Pure arithmetic."""
+
+import datetime
+import importlib.resources
+import math
+import tomllib
+from dataclasses import dataclass
+
+# Documents in the table up to here: documents in a chunk. Small tables get chunks enough to share, large ones not more
+# rows in the ledger than a person can look at
+_CHUNK_SIZES = (
+    (1_000, 50),
+    (100_000, 500),
+    (1_000_000, 2_000),
+    (10_000_000, 5_000),
+    (100_000_000, 10_000),
+)
+_LARGEST_CHUNK = 20_000
+
+
+def chunk_size(documents: int) -> int:
+    """Documents in a chunk, by the table's size."""
+    return next((size for up_to, size in _CHUNK_SIZES if documents <= up_to), _LARGEST_CHUNK)
+
+
+@dataclass(frozen=True)
+class Price:
+    """US dollars for a million tokens, and the day it was looked up; None where the operator set it."""
+
+    dollars: float
+    as_of: datetime.date | None
+
+    def of(self, tokens: int) -> float:
+        return tokens * self.dollars / 1e6
+
+
+def price(model: str, override: float | None) -> Price | None:
+    """The operator's price, else the list's; None for a model that it does not have."""
+    if override is not None:
+        return Price(override, None)
+    text = importlib.resources.files(__package__).joinpath("prices.toml").read_text(encoding="utf-8")
+    prices = tomllib.loads(text)
+    dollars = prices["dollars_per_million_tokens"].get(model)
+    return None if dollars is None else Price(dollars, prices["as_of"])
+
+
+@dataclass(frozen=True)
+class Load:
+    """What a migration asks of the provider and of the broker."""
+
+    documents: int
+    tokens: int
+    chunk_size: int
+    batch_size: int
+    batch_tokens: int
+
+    @property
+    def chunks(self) -> int:
+        return math.ceil(self.documents / self.chunk_size)
+
+    @property
+    def requests(self) -> int:
+        """Requests of the fullest size; a chunk makes at least one."""
+        full = max(self.documents / self.batch_size, self.tokens / self.batch_tokens)
+        return max(self.chunks, math.ceil(full))
+
+    def waves(self, wave: int) -> int:
+        return math.ceil(self.chunks / wave)
+
+    def seconds_at_quota(self, requests_per_minute: int, tokens_per_minute: int) -> float | None:
+        """The least time that the quota allows; None without one."""
+        limits = ((self.requests, requests_per_minute), (self.tokens, tokens_per_minute))
+        return max((60 * amount / limit for amount, limit in limits if limit), default=None)

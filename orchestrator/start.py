@@ -1,0 +1,160 @@
+"""`plan` and `start`: what will be done, and the beginning of doing it.
+
+1. Look at everything that can be wrong: table, provider, broker. Nothing is written before all of it is right.
+2. Write the migration (`planned`). From here on, whoever calls `start` again goes on from where it stopped.
+3. Expand the table: short catalog changes.
+4. Write every chunk row, and go to `backfilling`, in one transaction.
+5. Only then publish the first wave.
+"""
+
+from dataclasses import dataclass
+
+from config.settings import Settings
+from orchestrator import checks, dispatch, planning
+from reembed.database import catalog, chunks, columns, documents, ledger
+from reembed.database.connection import Connection
+from reembed.database.ledger import Migration
+from reembed.embedding import tokens
+
+# A first guess at a document's tokens is made from so many texts
+_SAMPLED_TEXTS = 500
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What `start` would do."""
+
+    found: catalog.Description
+    settings: Settings
+    load: planning.Load
+    price: planning.Price | None
+    statements: list[str]
+
+    @property
+    def dollars(self) -> float | None:
+        return None if self.price is None else self.price.of(self.load.tokens)
+
+    @property
+    def seconds_at_quota(self) -> float | None:
+        return self.load.seconds_at_quota(
+            self.settings.embed_requests_per_minute, self.settings.embed_tokens_per_minute
+        )
+
+    @property
+    def vector_bytes(self) -> int:
+        """Of the new column, without its index."""
+        return self.load.documents * (8 + 4 * self.settings.embed_dimensions)
+
+
+@dataclass(frozen=True)
+class Started:
+    migration: Migration
+    begun: bool
+    """False: it was under way already."""
+    chunks: int
+
+
+def plan(connection: Connection, settings: Settings) -> Plan:
+    """Read-only. Raises errors.Usage for a table that cannot be migrated, ledger.AnotherMigration."""
+    found = checks.documents_table(connection, settings)
+    active = _active(connection, settings, found)
+    if active is None:
+        checks.a_new_migration(connection, settings, found)
+    migration = active or _unsaved(settings, found)
+    count = documents.count_all(connection, migration)
+    mean_tokens = documents.mean_tokens(
+        connection, migration, count, sample=_SAMPLED_TEXTS, estimate=tokens.estimate
+    )
+    return Plan(
+        found=found,
+        settings=settings,
+        load=planning.Load(
+            documents=count,
+            tokens=round(count * mean_tokens),
+            chunk_size=settings.chunk_size or planning.chunk_size(count),
+            batch_size=settings.embed_batch_size,
+            batch_tokens=settings.embed_batch_tokens,
+        ),
+        price=planning.price(settings.embed_model, settings.embed_price_per_million_tokens),
+        statements=[query.as_string(connection) for query in columns.expansion(migration)],
+    )
+
+
+def start(connection: Connection, settings: Settings) -> Started:
+    """Begin the migration of the environment's table, or go on with it where one is under way.
+
+    Raises errors.Usage and errors.Broken before anything is written; ledger.AnotherMigration, ledger.WrongState.
+    """
+    found = checks.documents_table(connection, settings)
+    dispatch.check_broker()
+    migration = _active(connection, settings, found)
+    begun = migration is None
+    if migration is None:
+        checks.a_new_migration(connection, settings, found)
+        checks.provider(settings)
+        migration = _create(connection, settings, found)
+    if migration.state == "planned":
+        columns.expand(connection, migration)
+        with connection.transaction():
+            # Another `start` at this very moment waits here, and finds it done
+            ledger.install(connection)
+            if ledger.get(connection, migration.id).state == "planned":
+                chunks.plan(connection, migration)
+                ledger.change_state(connection, migration, "backfilling")
+    elif migration.state in ("paused", "failed"):
+        raise ledger.wrong_state(migration, "go on by itself")
+    # Of chunks that wait, some messages may be lost; one too many does no harm
+    chunks.rescue(connection, migration.id, max_strikes=settings.max_chunk_attempts)
+    chunks.forget_messages(connection, migration.id, older_than_seconds=0)
+    dispatch.publish(connection, migration.id)
+    counts = chunks.count(connection, migration.id)
+    return Started(
+        ledger.get(connection, migration.id),
+        begun,
+        counts.pending + counts.running + counts.done + counts.failed,
+    )
+
+
+def _active(connection: Connection, settings: Settings, found: catalog.Description) -> Migration | None:
+    """The migration of this table that is under way. Raises ledger.AnotherMigration if it goes elsewhere."""
+    migration = ledger.find(connection, found.table.schema, found.table.name)
+    if migration is None or migration.state in ("cleaned", "aborted"):
+        return None
+    if (migration.new_model, migration.table) != (settings.new_model, found.table):
+        raise ledger.another(migration)
+    return migration
+
+
+def _create(connection: Connection, settings: Settings, found: catalog.Description) -> Migration:
+    estimate = documents.count_all(connection, _unsaved(settings, found))
+    with connection.transaction():
+        ledger.install(connection)
+        return ledger.create(
+            connection,
+            found.table,
+            old_type=found.old_type,
+            old_dimensions=found.old_dimensions,
+            old_model=settings.old_model(found.old_dimensions),
+            new_model=settings.new_model,
+            index_method=settings.index_method,
+            metric=settings.index_metric,
+            chunk_size=settings.chunk_size or planning.chunk_size(estimate),
+        )
+
+
+def _unsaved(settings: Settings, found: catalog.Description) -> Migration:
+    """A migration that no ledger has, for the queries that need only its table's names."""
+    return Migration(
+        id=0,
+        table=found.table,
+        old_type=found.old_type,
+        old_dimensions=found.old_dimensions,
+        old_model=None,
+        new_model=settings.new_model,
+        new_model_id=0,
+        index_method=settings.index_method,
+        metric=settings.index_metric,
+        chunk_size=1,
+        state="planned",
+        reason=None,
+    )

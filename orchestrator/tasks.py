@@ -1,0 +1,35 @@
+"""The doors of the control queue: the chord's callback, its errback and the schedule all lead to `advance`."""
+
+import logging
+
+from config.celery_app import app
+from config.settings import Settings
+from orchestrator import advance as advancing
+from reembed.database import connection, ledger
+
+_log = logging.getLogger(__name__)
+
+
+@app.task(name="reembed.advance")
+def advance(migration_id: int) -> None:
+    """One migration takes its next steps."""
+    _advance(migration_id)
+
+
+@app.task(name="reembed.advance_all")
+def advance_all() -> None:
+    """Every migration that is under way takes its next steps."""
+    with connection.connect(Settings.load().database, "schedule") as database:
+        active = ledger.active(database)
+    for migration_id in active:
+        _advance(migration_id)
+
+
+def _advance(migration_id: int) -> None:
+    environment = Settings.load()
+    with connection.connect(environment.database, "control") as database:
+        try:
+            advancing.advance(database, environment, migration_id)
+        except Exception:
+            # The schedule comes again; the ledger has all that was done
+            _log.exception("event=advance_failed migration=%s", migration_id)

@@ -1,0 +1,92 @@
+"""Old against new: the same question put to both columns, as production would put it."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from psycopg import sql
+
+from reembed.database import distances, queries
+from reembed.database.connection import Connection
+from reembed.database.ledger import Migration
+
+# Rows that a query can lose because their text is the query's own
+_SPARE = 20
+# How many candidates an approximate index looks at. Wider than pgvector's 40, so that what differs is the model and not
+# the luck of the index
+_LEAST_BREADTH = 200
+
+Vector = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Row:
+    """A document with both of its vectors."""
+
+    id: str
+    content_hash: Any
+    old: Vector
+    new: Vector
+
+
+def sample(connection: Connection, migration: Migration, rows: int, size: int) -> list[Row]:
+    """About `size` random documents that have both vectors, in random order; the same at each call.
+
+    `rows` is the table's size, by which the share to read is chosen.
+    """
+    # Twice as many as needed, since some have no vectors yet; single rows of a small table, whole pages of a large one
+    percent = min(100.0, 200 * size / max(rows, 1))
+    names = {
+        **migration.names,
+        "percent": sql.Literal(percent),
+        "sampling": sql.SQL("BERNOULLI" if rows < 1_000_000 else "SYSTEM"),
+    }
+    return [Row(**row) for row in queries.run(connection, "sample_rows", names, seed=42, limit=size)]
+
+
+class Columns:
+    """Both columns, ready to be asked for nearest documents."""
+
+    def __init__(self, connection: Connection, migration: Migration, k: int) -> None:
+        self._connection = connection
+        self._k = k
+        self._queries = {
+            "old": self._compose(
+                migration, migration.table.old, migration.old_type, migration.old_dimensions
+            ),
+            "new": self._compose(migration, migration.table.new, "vector", migration.new_model.dimensions),
+        }
+        breadth = max(_LEAST_BREADTH, k + _SPARE)
+        connection.execute("SELECT set_config('hnsw.ef_search', %s, false)", [str(breadth)])
+
+    def by_document(self, rows: list[Row]) -> Iterator[tuple[str, list[str], list[str]]]:
+        """Each row as a query by its own stored vectors: id, nearest by the old ones, nearest by the new ones."""
+        for row in rows:
+            yield row.id, self._nearest("old", row.old, row), self._nearest("new", row.new, row)
+
+    def by_query(self, old: Vector, new: Vector) -> tuple[list[str], list[str]]:
+        """A query's vectors by both models: nearest by the old one, nearest by the new one."""
+        return self._nearest("old", old), self._nearest("new", new)
+
+    def _nearest(self, side: str, vector: Vector, asking: Row | None = None) -> list[str]:
+        """Ids of the k nearest, without the document that asks and others of the very same text."""
+        limit = self._k + (_SPARE if asking else 0)
+        rows = self._connection.execute(self._queries[side], {"query": vector, "limit": limit}).fetchall()
+        found = [
+            row[0]
+            for row in rows
+            if asking is None or (row[0] != asking.id and row[1] != asking.content_hash)
+        ]
+        return found[: self._k]
+
+    @staticmethod
+    def _compose(
+        migration: Migration, column: str, column_type: distances.VectorType, dimensions: int
+    ) -> sql.Composed:
+        name = sql.Identifier("d", column)
+        distance = distances.distance(
+            name, sql.Placeholder("query"), migration.metric, column_type, dimensions
+        )
+        return queries.compose("nearest", {**migration.names, "column": name, "distance": distance})

@@ -1,0 +1,56 @@
+"""A judgement in words, for a terminal."""
+
+from collections.abc import Iterator
+
+from orchestrator.validation import ruler
+from orchestrator.validation.verdict import Verdict
+
+# The list of queries under the threshold is whole in --json
+_LISTED = 10
+
+
+def lines(verdict: Verdict) -> Iterator[str]:
+    census, found = verdict.census, verdict.identity
+    yield (
+        f"integrity   {census.documents:,} documents: {census.embedded:,} embedded, {verdict.missing:,} missing, "
+        f"{census.stale:,} stale, {census.invalid:,} invalid, {census.without_text:,} without text"
+    )
+    if found.tested:
+        yield (
+            f"identity    {found.found:,} of {found.tested:,} tested documents have their own vector "
+            f"({found.low:.0%} to {found.high:.0%})"
+        )
+    else:
+        yield "identity    not tested: too few documents to say anything"
+    yield from _overlap(verdict)
+    yield "quality     not judged: that needs judgements of relevance"
+    for note in verdict.notes:
+        yield f"note        {note}"
+    for fault in verdict.faults:
+        yield f"FAULT       {fault}"
+    yield "PASSED" if verdict.passed else "NOT PASSED"
+
+
+def _overlap(verdict: Verdict) -> Iterator[str]:
+    measured = verdict.overlap
+    if measured is None:
+        yield "overlap     not measured: no document has both vectors"
+        return
+    kind = "queries" if verdict.mode == "queries" else "documents as queries"
+    yield (
+        f"overlap@{verdict.k:<4}{measured.mean:.3f} (95 % between {measured.low:.3f} and {measured.high:.3f}; "
+        f"{measured.queries:,} {kind})"
+    )
+    yield "            a description, not a verdict; for comparison:"
+    for mark in ruler.RULER:
+        span = (
+            f"{mark.lowest:.2f} to {mark.highest:.2f}" if mark.lowest < mark.highest else f"{mark.lowest:.2f}"
+        )
+        yield f"              {span:<14}{mark.disturbance}"
+    low = measured.under
+    if low:
+        yield f"            {len(low):,} under {measured.threshold}, the worst first:"
+        for query, value in low[:_LISTED]:
+            yield f"              {value:.1f}  {'line' if verdict.mode == 'queries' else 'document'} {query}"
+        if len(low) > _LISTED:
+            yield f"              ... and {len(low) - _LISTED:,} more in `reembed validate --json`"

@@ -1,0 +1,100 @@
+"""The new column and all that comes with it: added by expand, made the only one by cleanup, taken away by abort."""
+
+from collections.abc import Iterator
+
+from psycopg import sql
+
+from reembed import errors
+from reembed.database import locking, queries
+from reembed.database.connection import Connection
+from reembed.database.ledger import Migration
+from reembed.database.table import derive
+
+
+class ViewsInTheWay(errors.Refused):
+    """The column {column} cannot be dropped: {views} read it.
+
+    Point them at {new_column} (they may be changed while the migration stands), then `reembed cleanup` again.
+    """
+
+
+def expand(connection: Connection, migration: Migration) -> None:
+    """Add the new column, its provenance and the trigger that notices changed texts. May be repeated."""
+
+    def statements() -> None:
+        for query in expansion(migration):
+            connection.execute(query, {})
+
+    locking.change(connection, statements)
+
+
+def expansion(migration: Migration) -> Iterator[sql.Composed]:
+    """What `start` runs on the user's table, in order."""
+    names = {**migration.names, "dimensions": sql.Literal(migration.new_model.dimensions)}
+    for query in (
+        "add_columns",
+        "create_trigger_function",
+        "drop_trigger",
+        "create_trigger",
+        "enable_trigger",
+    ):
+        yield queries.compose(query, names)
+
+
+def remove(connection: Connection, migration: Migration) -> None:
+    """Take away all that `expand` and the index builds added."""
+    table = migration.table
+
+    def statements() -> None:
+        _drop_trigger(connection, migration)
+        _drop_columns(connection, migration, table.new, table.new_model, table.new_hash)
+
+    locking.change(connection, statements)
+
+
+def contract(connection: Connection, migration: Migration, *, old_indexes: tuple[str, ...]) -> None:
+    """Drop the old column, give its name and its index's to the new one. Call inside `locking.change`.
+
+    A search that runs meanwhile waits for these few catalog changes, no longer.
+    """
+    table = migration.table
+    _drop_trigger(connection, migration)
+    # The old column may have provenance of its own, from the migration before this one
+    _drop_columns(connection, migration, table.old, f"{table.old}_model", f"{table.old}_hash")
+    for column, name in (
+        (table.new, table.old),
+        (table.new_model, f"{table.old}_model"),
+        (table.new_hash, f"{table.old}_hash"),
+    ):
+        queries.run(
+            connection,
+            "rename_column",
+            {**migration.names, "column": sql.Identifier(column), "name": sql.Identifier(name)},
+        )
+    pending_index = sql.Identifier(table.schema, table.pending_index)
+    queries.run(connection, "drop_index", {"index": pending_index, "concurrently": sql.SQL("")})
+    if migration.index_method != "none":
+        # Never left under the new column's name: the next migration's index will want it
+        name = old_indexes[0] if old_indexes else derive(table.name, table.old, "idx")
+        names = {"index": sql.Identifier(table.schema, table.new_index), "name": sql.Identifier(name)}
+        queries.run(connection, "rename_index", names)
+
+
+def refuse_views(connection: Connection, migration: Migration) -> None:
+    """Raises ViewsInTheWay where a view reads the old column."""
+    table = migration.table
+    rows = queries.run(connection, "view_dependents", None, table=table.quoted, column=table.old)
+    if views := [row["name"] for row in rows]:
+        raise ViewsInTheWay(column=table.old, views=", ".join(views), new_column=table.new)
+
+
+def _drop_trigger(connection: Connection, migration: Migration) -> None:
+    queries.run(connection, "drop_trigger", migration.names)
+    queries.run(connection, "drop_trigger_function", migration.names)
+
+
+def _drop_columns(connection: Connection, migration: Migration, *columns: str) -> None:
+    drops = sql.SQL(", ").join(
+        sql.SQL("DROP COLUMN IF EXISTS {}").format(sql.Identifier(column)) for column in columns
+    )
+    queries.run(connection, "drop_columns", {**migration.names, "drops": drops})

@@ -1,0 +1,89 @@
+"""Connections as reembed makes them, and PostgreSQL's failures in the words of our error tree."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import psycopg
+from psycopg import conninfo
+
+from reembed import errors
+from reembed.database import binary
+
+Connection = psycopg.Connection[tuple[Any, ...]]
+
+# Seconds. A server that does not answer within this is as good as down for a command that a person waits for
+_CONNECT_TIMEOUT = 10
+
+
+class DatabaseUnreachable(errors.Usage):
+    """The database at {where} cannot be reached: {reason}.
+
+    Check DATABASE_URL.
+    """
+
+
+class NotALibpqUrl(errors.Usage):
+    """DATABASE_URL is not a libpq URL: {reason}.
+
+    Write postgresql://user@host:5432/database.
+    """
+
+
+def connect(url: str, application: str) -> Connection:
+    """A connection in autocommit, so that no transaction is open that nobody asked for.
+
+    `application` is what the server's operators see in pg_stat_activity. Raises DatabaseUnreachable, NotALibpqUrl.
+    """
+    where = describe(url)
+    try:
+        connection = psycopg.connect(
+            url,
+            autocommit=True,
+            application_name=f"reembed {application}",
+            connect_timeout=_CONNECT_TIMEOUT,
+            # A host that vanished is noticed within a minute, not after two hours
+            keepalives_idle=30,
+            keepalives_interval=10,
+            keepalives_count=3,
+        )
+    except psycopg.OperationalError as error:
+        raise DatabaseUnreachable(where=where, reason=first_line(error)) from None
+    binary.register(connection)
+    return connection
+
+
+def describe(url: str) -> str:
+    """Host and database of a URL, without its password. Raises NotALibpqUrl."""
+    try:
+        parts = conninfo.conninfo_to_dict(url)
+    except psycopg.ProgrammingError as error:
+        # libpq quotes the text it could not read, which may hold the password
+        reason = first_line(error).split('"')[0].strip() or "it cannot be read"
+        raise NotALibpqUrl(reason=reason) from None
+    host = parts.get("host") or "localhost"
+    return f"{host}:{parts.get('port') or 5432}/{parts.get('dbname') or parts.get('user') or ''}"
+
+
+def first_line(error: psycopg.Error) -> str:
+    """What PostgreSQL said, in one line, without the detail: a detail may quote a row."""
+    return (error.diag.message_primary or str(error).strip()).splitlines()[0] if str(error) else repr(error)
+
+
+# Faults that pass: the statement may be repeated, on a new connection where this one is gone
+PASSING = (
+    psycopg.OperationalError,
+    psycopg.errors.DeadlockDetected,
+    psycopg.errors.SerializationFailure,
+    psycopg.errors.LockNotAvailable,
+    psycopg.InterfaceError,
+)
+
+
+@contextmanager
+def passing_faults() -> Iterator[None]:
+    """Turn PostgreSQL's passing faults into DatabaseUnavailable; every other error is left as it is."""
+    try:
+        yield
+    except PASSING as error:
+        raise errors.DatabaseUnavailable(reason=first_line(error)) from error

@@ -1,0 +1,108 @@
+"""The user's table, read and written in batches."""
+
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from psycopg import sql
+
+from reembed.database import binary, queries
+from reembed.database.chunks import Claim
+from reembed.database.connection import Connection
+from reembed.database.ledger import Migration
+
+
+@dataclass(frozen=True)
+class Document:
+    id: Any
+    """int, uuid.UUID or str, as the key's type has it."""
+    content: str
+    content_hash: uuid.UUID
+    """md5 of the content in the database's encoding: what a vector is proved fresh by."""
+
+
+@dataclass(frozen=True)
+class Census:
+    """The whole table by what stands beside each document."""
+
+    documents: int
+    without_text: int
+    pending: int
+    embedded: int
+    stale: int
+    invalid: int
+
+
+def fetch_batch(
+    connection: Connection, migration: Migration, claim: Claim, *, after: Any | None, limit: int
+) -> list[Document]:
+    """The next pending documents of the chunk with keys above `after` (None: from its beginning), in key order."""
+    operator = sql.SQL(">=" if after is None else ">")
+    rows = queries.run(
+        connection, "fetch_batch", {**migration.names, "from_operator": operator},
+        from_id=claim.first_id if after is None else str(after), last_id=claim.last_id, limit=limit,
+    )  # fmt: skip
+    return [Document(**row) for row in rows]
+
+
+def write_batch(
+    connection: Connection,
+    migration: Migration,
+    claim: Claim,
+    documents: Sequence[Document],
+    vectors: NDArray[np.float32],
+    refused: Mapping[Document, str],
+    *,
+    tokens: int,
+    lease_seconds: float,
+) -> int:
+    """Commit one batch: vectors, refusals and the chunk's progress.
+
+    `vectors` has shape (len(documents), dimensions); `refused` has the provider's words for each. Returns how many
+    documents got their vector: one whose text changed meanwhile does not. Raises LeaseLost.
+    """
+    row = queries.one(
+        connection, "write_batch", migration.names,
+        number=claim.number, attempt=claim.attempt, tokens=tokens, lease_seconds=lease_seconds,
+        ids=[document.id for document in documents],
+        hashes=[document.content_hash for document in documents],
+        vectors=binary.Vectors(vectors),
+        refused_ids=[str(document.id) for document in refused],
+        refused_hashes=[document.content_hash for document in refused],
+        refused_reasons=list(refused.values()),
+    )  # fmt: skip
+    if not row["held"]:
+        raise claim.lost
+    return int(row["written"])
+
+
+def census(connection: Connection, migration: Migration) -> Census:
+    """One scan over every row."""
+    return Census(**queries.one(connection, "count_documents", migration.names))
+
+
+def mark_stale(connection: Connection, migration: Migration) -> int:
+    """Make pending what a census found stale; how many."""
+    return queries.run(connection, "mark_stale", migration.names).rowcount
+
+
+def count_pending(connection: Connection, migration: Migration) -> int:
+    return int(queries.one(connection, "count_pending", migration.names)["pending"])
+
+
+def count_all(connection: Connection, migration: Migration) -> int:
+    return int(queries.one(connection, "count_all", migration.names)["documents"])
+
+
+def mean_tokens(
+    connection: Connection, migration: Migration, count: int, *, sample: int, estimate: Callable[[str], int]
+) -> float:
+    """Mean of `estimate` over about `sample` texts; 0 where there is none."""
+    percent = min(100.0, max(100 * 2 * sample / max(count, 1), 0.01))
+    rows = queries.run(
+        connection, "sample_texts", {**migration.names, "percent": sql.Literal(percent)}, limit=sample
+    ).fetchall()
+    return sum(estimate(row["content"]) for row in rows) / len(rows) if rows else 0.0

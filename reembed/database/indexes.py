@@ -1,0 +1,107 @@
+"""Indexes of a migration, built CONCURRENTLY after the backfill; an interrupted build is begun anew."""
+
+from psycopg import sql
+
+from reembed.database import distances, queries, table
+from reembed.database.connection import Connection
+from reembed.database.ledger import Migration
+
+# pgvector's advice: a list for each thousand rows, and the square root of the rows above a million
+_ROWS_PER_LIST = 1_000
+_MANY_ROWS = 1_000_000
+
+
+def build(connection: Connection, migration: Migration, rows: int) -> None:
+    """Build what is missing of the index on the new column and the small one on pending documents.
+
+    `rows` are those that exist, which ivfflat sizes its lists by. May be repeated; takes as long as it takes, and
+    blocks neither reads nor writes.
+    """
+    target = migration.table
+    _ensure(connection, migration, "create_pending_index", target.pending_index, {})
+    if migration.index_method != "none":
+        _ensure(connection, migration, "create_vector_index", target.new_index, _definition(migration, rows))
+    queries.run(connection, "analyze", migration.names)
+
+
+def lists(rows: int) -> int:
+    """How many lists an ivfflat index over so many rows should have."""
+    return max(1, rows // _ROWS_PER_LIST if rows <= _MANY_ROWS else int(rows**0.5))
+
+
+def _definition(migration: Migration, rows: int) -> dict[str, sql.Composable]:
+    dimensions = migration.new_model.dimensions
+    parameters = sql.SQL("WITH (lists = {})").format(sql.Literal(lists(rows)))
+    return {
+        "method": sql.SQL("ivfflat") if migration.index_method == "ivfflat" else sql.SQL("hnsw"),
+        "expression": distances.indexed(migration.names["new"], "vector", dimensions),
+        "operator_class": distances.operator_class(migration.metric, "vector", dimensions),
+        "parameters": parameters if migration.index_method == "ivfflat" else sql.SQL(""),
+    }
+
+
+def _ensure(
+    connection: Connection,
+    migration: Migration,
+    query: str,
+    name: str,
+    definition: dict[str, sql.Composable],
+) -> None:
+    """One index. On a partitioned table, where PostgreSQL builds nothing concurrently, partition by partition."""
+    target = migration.table
+    if _is_valid(connection, target.schema, target.name, name):
+        return
+    partitions = queries.run(connection, "partitions", None, table=target.quoted).fetchall()
+    if not partitions:
+        _create(connection, migration, query, (target.schema, target.name), name, definition)
+        return
+    parent = {**migration.names, **definition, "concurrently": sql.SQL(""), "only": sql.SQL("ONLY")}
+    if not _stands(connection, target.schema, target.name, name):
+        queries.run(connection, query, {**parent, "index_name": sql.Identifier(name)})
+    for partition in partitions:
+        leaf = (partition["schema"], partition["name"])
+        # Numbered, since after `cleanup` the last migration's index lives on under its own name
+        leaf_name = table.derive(partition["name"], name, str(migration.id))
+        if not _is_valid(connection, *leaf, leaf_name):
+            _create(connection, migration, query, leaf, leaf_name, definition)
+        attach = {
+            "index": sql.Identifier(target.schema, name),
+            "partition_index": sql.Identifier(leaf[0], leaf_name),
+        }
+        queries.run(connection, "attach_index", attach)
+
+
+def _create(
+    connection: Connection,
+    migration: Migration,
+    query: str,
+    where: tuple[str, str],
+    name: str,
+    definition: dict[str, sql.Composable],
+) -> None:
+    names = {
+        **migration.names,
+        **definition,
+        "table": sql.Identifier(*where),
+        "index_name": sql.Identifier(name),
+        "concurrently": sql.SQL("CONCURRENTLY"),
+        "only": sql.SQL(""),
+    }
+    queries.run(connection, "drop_index", {**names, "index": sql.Identifier(where[0], name)})
+    queries.run(connection, query, names)
+
+
+def _is_valid(connection: Connection, schema: str, table_name: str, name: str) -> bool:
+    row = _state(connection, schema, table_name, name)
+    return row is not None and bool(row["valid"])
+
+
+def _stands(connection: Connection, schema: str, table_name: str, name: str) -> bool:
+    return _state(connection, schema, table_name, name) is not None
+
+
+def _state(connection: Connection, schema: str, table_name: str, name: str) -> dict[str, bool] | None:
+    return queries.run(
+        connection, "index_state", None,
+        table=table.quoted(schema, table_name), index=table.quoted(schema, name),
+    ).fetchone()  # fmt: skip

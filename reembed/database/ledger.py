@@ -1,0 +1,210 @@
+"""The ledger's migrations: made, found, and moved from state to state."""
+
+import importlib.resources
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from psycopg import errors as pg
+from psycopg import sql
+from psycopg.types.json import Jsonb
+
+from reembed import errors, settings
+from reembed.database import distances, queries, table
+from reembed.database.connection import Connection
+
+
+class NoMigration(errors.Refused):
+    """There is no migration of {table}.
+
+    `reembed start` begins one.
+    """
+
+
+class AnotherMigration(errors.Refused):
+    """Migration {migration} of {table} to {model} is under way ({state}).
+
+    `reembed status` shows it; `reembed abort` gives it up.
+    """
+
+
+class WrongState(errors.Refused):
+    """Migration {migration} is {state}{reason}, so it cannot {verb}.
+
+    `reembed status` shows where it stands.
+    """
+
+
+@dataclass(frozen=True)
+class Migration:
+    """One row of reembed.migrations, with the models it names."""
+
+    id: int
+    table: table.Table
+    old_type: distances.VectorType
+    old_dimensions: int
+    old_model: settings.Model | None
+    new_model: settings.Model
+    new_model_id: int
+    index_method: str
+    metric: settings.Metric
+    chunk_size: int
+    state: str
+    reason: str | None
+
+    @cached_property
+    def names(self) -> dict[str, sql.Composable]:
+        """The table's names, with those that depend on the migration."""
+        names = {
+            **self.table.names,
+            "migration": sql.Literal(self.id),
+            "model": sql.Literal(self.new_model_id),
+        }
+        return {**names, "pending": queries.compose("pending", names)}
+
+
+def install(connection: Connection) -> None:
+    """Make the schema `reembed` where it is missing. Call inside a transaction: it waits for others who install."""
+    queries.run(connection, "lock_ledger")
+    if not exists(connection):
+        schema = importlib.resources.files(__package__).joinpath("schema.sql").read_text(encoding="utf-8")
+        connection.execute(sql.SQL(schema))
+
+
+def exists(connection: Connection) -> bool:
+    return bool(queries.one(connection, "ledger_exists")["found"])
+
+
+def create(
+    connection: Connection,
+    documents: table.Table,
+    *,
+    old_type: str,
+    old_dimensions: int,
+    old_model: settings.Model | None,
+    new_model: settings.Model,
+    index_method: str,
+    metric: str,
+    chunk_size: int,
+) -> Migration:
+    """A migration in state `planned`. Raises AnotherMigration where one is under way.
+
+    Where nobody says what made the old vectors, an earlier migration may know.
+    """
+    where = {"schema": documents.schema, "name": documents.name}
+    before = queries.run(connection, "last_cleaned_migration", None, **where, old=documents.old).fetchone()
+    old_model_id = _model_id(connection, old_model) if old_model else before and before["new_model"]
+    try:
+        with connection.transaction():
+            row = queries.one(
+                connection, "create_migration", None,
+                **where, id=documents.id, content=documents.content, key_type=documents.key_type,
+                old=documents.old, old_type=old_type, old_dimensions=old_dimensions, new=documents.new,
+                old_model=old_model_id, new_model=_model_id(connection, new_model),
+                index_method=index_method, metric=metric, chunk_size=chunk_size,
+            )  # fmt: skip
+    except pg.UniqueViolation:
+        raise another(latest(connection, documents.schema, documents.name)) from None
+    return get(connection, row["id"])
+
+
+def another(migration: Migration) -> AnotherMigration:
+    return AnotherMigration(
+        migration=migration.id, table=migration.table, model=migration.new_model, state=migration.state
+    )
+
+
+def get(connection: Connection, migration_id: int) -> Migration:
+    return _load(connection, queries.one(connection, "get_migration", None, migration_id=migration_id))
+
+
+def find(connection: Connection, schema: str, name: str) -> Migration | None:
+    """The newest migration of a table, whatever its state; None where there never was one."""
+    if not exists(connection):
+        return None
+    row = queries.run(connection, "latest_migration", None, schema=schema, name=name).fetchone()
+    return _load(connection, row) if row else None
+
+
+def latest(connection: Connection, schema: str, name: str) -> Migration:
+    """The newest migration of a table. Raises NoMigration."""
+    migration = find(connection, schema, name)
+    if migration is None:
+        raise NoMigration(table=f"{schema}.{name}")
+    return migration
+
+
+def active(connection: Connection) -> list[int]:
+    """Ids of the migrations that the schedule looks after."""
+    if not exists(connection):
+        return []
+    return [row["id"] for row in queries.run(connection, "active_migrations")]
+
+
+def change_state(
+    connection: Connection, migration: Migration, to_state: str, reason: str | None = None
+) -> bool:
+    """Compare-and-set from the state that `migration` was read in; False where somebody else was first.
+
+    An arrow that reembed.transitions does not have raises psycopg.errors.CheckViolation.
+    """
+    cursor = queries.run(
+        connection, "change_state", None,
+        migration_id=migration.id, from_state=migration.state, to_state=to_state, reason=reason,
+    )  # fmt: skip
+    return cursor.rowcount == 1
+
+
+def set_reason(connection: Connection, migration_id: int, reason: str | None) -> None:
+    queries.run(connection, "set_reason", None, migration_id=migration_id, reason=reason)
+
+
+def wrong_state(migration: Migration, verb: str) -> WrongState:
+    reason = f" ({migration.reason})" if migration.reason else ""
+    return WrongState(migration=migration.id, state=migration.state, reason=reason, verb=verb)
+
+
+def save_validation(
+    connection: Connection, migration_id: int, *, passed: bool, report: dict[str, Any]
+) -> None:
+    queries.run(
+        connection, "save_validation", None, migration_id=migration_id, passed=passed, report=Jsonb(report)
+    )
+
+
+def last_validation(connection: Connection, migration_id: int) -> dict[str, Any] | None:
+    """Keys: passed, report, created_at."""
+    return queries.run(connection, "last_validation", None, migration_id=migration_id).fetchone()
+
+
+def _model_id(connection: Connection, model: settings.Model) -> int:
+    row = queries.one(
+        connection, "find_model", None,
+        provider=model.provider, name=model.name, dimensions=model.dimensions,
+        document_prefix=model.document_prefix, query_prefix=model.query_prefix,
+    )  # fmt: skip
+    return int(row["id"])
+
+
+def get_model(connection: Connection, model_id: int) -> settings.Model:
+    return settings.Model(**queries.one(connection, "get_model", None, model_id=model_id))
+
+
+def _load(connection: Connection, row: dict[str, Any]) -> Migration:
+    return Migration(
+        id=row["id"],
+        table=table.Table(
+            row["schema_name"], row["table_name"], row["id_column"], row["content_column"],
+            row["old_column"], row["new_column"], row["key_type"],
+        ),
+        old_type=row["old_type"],
+        old_dimensions=row["old_dimensions"],
+        old_model=get_model(connection, row["old_model"]) if row["old_model"] else None,
+        new_model=get_model(connection, row["new_model"]),
+        new_model_id=row["new_model"],
+        index_method=row["index_method"],
+        metric=row["metric"],
+        chunk_size=row["chunk_size"],
+        state=row["state"],
+        reason=row["reason"],
+    )  # fmt: skip

@@ -1,0 +1,181 @@
+-- The ledger: the truth about progress, in the user's own database.
+-- Applied once, in one transaction, by the first `reembed start`; it outlives every migration.
+
+CREATE SCHEMA reembed;
+
+-- What made a vector. A smallint beside each new vector names one of these rows
+CREATE TABLE reembed.models (
+    id              smallint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    provider        text NOT NULL,
+    name            text NOT NULL,
+    dimensions      integer NOT NULL CHECK (dimensions > 0),
+    document_prefix text NOT NULL,
+    query_prefix    text NOT NULL,
+    -- Two vectors may be compared only if all of these are equal
+    UNIQUE (provider, name, dimensions, document_prefix, query_prefix)
+);
+
+-- Every change of state that is allowed. Whatever is not here is refused by the trigger below
+CREATE TABLE reembed.transitions (
+    thing      text NOT NULL CHECK (thing IN ('migration', 'chunk')),
+    from_state text NOT NULL,
+    to_state   text NOT NULL,
+    why        text NOT NULL,
+    PRIMARY KEY (thing, from_state, to_state)
+);
+
+INSERT INTO reembed.transitions (thing, from_state, to_state, why) VALUES
+    ('migration', 'planned',      'backfilling',  'the new column and every chunk are committed'),
+    ('migration', 'backfilling',  'paused',       'an operator, or a fault of the provider or the configuration'),
+    ('migration', 'paused',       'backfilling',  'resumed'),
+    ('migration', 'backfilling',  'indexing',     'every chunk is done and caught up'),
+    ('migration', 'backfilling',  'failed',       'chunks failed more often than they may'),
+    ('migration', 'indexing',     'validating',   'the index is valid'),
+    ('migration', 'indexing',     'failed',       'the index cannot be built'),
+    ('migration', 'failed',       'backfilling',  'retried after a backfill that failed'),
+    ('migration', 'failed',       'indexing',     'retried after an index that failed'),
+    ('migration', 'validating',   'ready',        'validation passed'),
+    ('migration', 'validating',   'needs_review', 'validation did not pass'),
+    ('migration', 'ready',        'needs_review', 'judged again'),
+    ('migration', 'needs_review', 'ready',        'judged again'),
+    ('migration', 'ready',        'switched',     'the flag'),
+    ('migration', 'needs_review', 'switched',     'the flag, forced'),
+    ('migration', 'switched',     'ready',        'rolled back'),
+    ('migration', 'switched',     'needs_review', 'rolled back from a forced switch'),
+    ('migration', 'switched',     'cleaned',      'the old column is gone'),
+    -- Until the switch everything can be undone
+    ('migration', 'planned',      'aborted',      'given up'),
+    ('migration', 'backfilling',  'aborted',      'given up'),
+    ('migration', 'paused',       'aborted',      'given up'),
+    ('migration', 'indexing',     'aborted',      'given up'),
+    ('migration', 'validating',   'aborted',      'given up'),
+    ('migration', 'ready',        'aborted',      'given up'),
+    ('migration', 'needs_review', 'aborted',      'given up'),
+    ('migration', 'failed',       'aborted',      'given up'),
+    ('chunk',     'pending',      'running',      'claimed by a worker'),
+    ('chunk',     'running',      'done',         'nothing in it is pending'),
+    ('chunk',     'running',      'pending',      'given back, or rescued from a dead worker'),
+    ('chunk',     'running',      'failed',       'an attempt failed'),
+    ('chunk',     'failed',       'pending',      'to be tried again');
+
+CREATE FUNCTION reembed.check_transition() RETURNS trigger
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM reembed.transitions
+                    WHERE thing = TG_ARGV[0] AND from_state = OLD.state AND to_state = NEW.state) THEN
+        RAISE EXCEPTION 'a % cannot go from % to %', TG_ARGV[0], OLD.state, NEW.state
+            USING ERRCODE = 'check_violation';
+    END IF;
+    RETURN NEW;
+END $$;
+
+-- One move of one table from an old model to a new one
+CREATE TABLE reembed.migrations (
+    id             bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    schema_name    text NOT NULL,
+    table_name     text NOT NULL,
+    id_column      text NOT NULL,
+    content_column text NOT NULL,
+    key_type       text NOT NULL CHECK (key_type IN ('bigint', 'uuid', 'text')),
+    old_column     text NOT NULL,
+    -- pgvector's type of the old column, and its width
+    old_type       text NOT NULL CHECK (old_type IN ('vector', 'halfvec')),
+    old_dimensions integer NOT NULL,
+    new_column     text NOT NULL,
+    -- Unknown unless the environment or an earlier migration says what made the old vectors
+    old_model      smallint REFERENCES reembed.models,
+    new_model      smallint NOT NULL REFERENCES reembed.models,
+    index_method   text NOT NULL CHECK (index_method IN ('hnsw', 'ivfflat', 'none')),
+    metric         text NOT NULL CHECK (metric IN ('cosine', 'l2', 'ip')),
+    chunk_size     integer NOT NULL CHECK (chunk_size > 0),
+    state          text NOT NULL DEFAULT 'planned' CHECK (state IN (
+        'planned', 'backfilling', 'paused', 'indexing', 'validating', 'ready', 'needs_review',
+        'switched', 'cleaned', 'aborted', 'failed')),
+    -- Why it waits or stopped, for a person to read
+    reason         text,
+    created_at     timestamptz NOT NULL DEFAULT now(),
+    changed_at     timestamptz NOT NULL DEFAULT now(),
+    CHECK (old_column <> new_column)
+);
+
+-- A table has at most one migration under way
+CREATE UNIQUE INDEX one_active_migration_per_table
+    ON reembed.migrations (schema_name, table_name) WHERE state NOT IN ('cleaned', 'aborted');
+
+CREATE TRIGGER check_transition BEFORE UPDATE OF state ON reembed.migrations
+    FOR EACH ROW WHEN (OLD.state <> NEW.state) EXECUTE FUNCTION reembed.check_transition('migration');
+
+-- An id range, one Celery task
+CREATE TABLE reembed.chunks (
+    migration_id  bigint NOT NULL REFERENCES reembed.migrations ON DELETE CASCADE,
+    number        integer NOT NULL CHECK (number > 0),
+    -- Both inclusive, as text: keys are integers, UUIDs or text
+    first_id      text NOT NULL,
+    last_id       text NOT NULL,
+    -- Pending documents in the range when it was planned
+    documents     integer NOT NULL CHECK (documents > 0),
+    -- Planned after the backfill, for rows that were written during the migration
+    catch_up      boolean NOT NULL DEFAULT false,
+    planned_at    timestamptz NOT NULL DEFAULT now(),
+    state         text NOT NULL DEFAULT 'pending' CHECK (state IN ('pending', 'running', 'done', 'failed')),
+    -- Counted at the claim. Every later write names it, so a worker that lost its lease writes nothing
+    attempt       integer NOT NULL DEFAULT 0,
+    -- Claims since the last committed batch: a chunk that kills its worker each time has an end
+    strikes       integer NOT NULL DEFAULT 0,
+    lease_owner   text,
+    lease_until   timestamptz,
+    embedded      integer NOT NULL DEFAULT 0,
+    tokens        bigint NOT NULL DEFAULT 0,
+    -- NULL: no message for it is on its way
+    dispatched_at timestamptz,
+    -- Not to be tried again before; NULL and failed: not to be tried again at all
+    retry_at      timestamptz,
+    waiting_for   text,
+    error         text,
+    started_at    timestamptz,
+    progress_at   timestamptz,
+    PRIMARY KEY (migration_id, number),
+    -- A running chunk has a lease, and no other has
+    CHECK ((state = 'running') = (lease_until IS NOT NULL))
+-- Rows are updated in place at every batch; room on the page keeps those updates HOT
+) WITH (fillfactor = 50);
+
+CREATE TRIGGER check_transition BEFORE UPDATE OF state ON reembed.chunks
+    FOR EACH ROW WHEN (OLD.state <> NEW.state) EXECUTE FUNCTION reembed.check_transition('chunk');
+
+-- A document that the provider refuses, until its text or the model changes
+CREATE TABLE reembed.failures (
+    migration_id bigint NOT NULL REFERENCES reembed.migrations ON DELETE CASCADE,
+    document_id  text NOT NULL,
+    content_hash uuid NOT NULL,
+    reason       text NOT NULL,
+    failed_at    timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (migration_id, document_id)
+);
+
+CREATE TABLE reembed.validations (
+    id           bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    migration_id bigint NOT NULL REFERENCES reembed.migrations ON DELETE CASCADE,
+    passed       boolean NOT NULL,
+    -- Numbers and document ids; never a text
+    report       jsonb NOT NULL,
+    created_at   timestamptz NOT NULL DEFAULT now()
+);
+
+-- The flag: which column to search, and the model that a query for it must be embedded with.
+-- One row for each table that ever had a migration. `era` counts how often `cleanup` gave the old column's name to new
+-- vectors, so that a search can prove that a name still means what it meant when the flag was read
+CREATE VIEW reembed.flags AS
+SELECT DISTINCT ON (m.schema_name, m.table_name)
+       m.schema_name, m.table_name, m.id AS migration_id, m.state, m.metric,
+       CASE m.state WHEN 'switched' THEN m.new_column ELSE m.old_column END AS column_name,
+       CASE WHEN m.state IN ('switched', 'cleaned') THEN n.name ELSE o.name END AS model_name,
+       CASE WHEN m.state IN ('switched', 'cleaned') THEN n.dimensions ELSE m.old_dimensions END AS dimensions,
+       m.old_column, m.old_type, m.old_dimensions, m.old_model, m.new_column, m.new_model,
+       (SELECT count(*) FROM reembed.migrations c
+         WHERE c.schema_name = m.schema_name AND c.table_name = m.table_name AND c.state = 'cleaned') AS era
+  FROM reembed.migrations m
+  LEFT JOIN reembed.models o ON o.id = m.old_model
+  JOIN reembed.models n ON n.id = m.new_model
+ WHERE m.state <> 'aborted'
+ ORDER BY m.schema_name, m.table_name, m.id DESC;

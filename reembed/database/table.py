@@ -1,0 +1,128 @@
+"""The user's table, named once: every query is composed from these names."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from psycopg import sql
+
+from reembed import errors
+
+# PostgreSQL cuts longer identifiers silently, so a name that we derive must not get there
+_LONGEST_IDENTIFIER = 63
+
+
+class InvalidTableName(errors.Usage):
+    """DOCUMENTS_TABLE={text} is not a table's name: {problem}.
+
+    Write table or schema.table; double quotes protect a dot, as in "my.table".
+    """
+
+
+class NameTooLong(errors.Usage):
+    """NEW_COLUMN={column} is too long: {derived} has more than 63 bytes.
+
+    Set NEW_COLUMN to a shorter name.
+    """
+
+
+def parse(text: str) -> tuple[str | None, str]:
+    """`schema.table` or `table`, taken literally; double quotes protect a dot and are doubled inside quotes.
+
+    Raises InvalidTableName.
+    """
+    parts, rest = [], text
+    while True:
+        if rest.startswith('"'):
+            # Split at the first quote that is not doubled
+            end = 1
+            while (end := rest.find('"', end)) != -1 and rest[end : end + 2] == '""':
+                end += 2
+            if end == -1:
+                raise InvalidTableName(text=text, problem="a double quote is not closed")
+            part, rest = rest[1:end].replace('""', '"'), rest[end + 1 :]
+        else:
+            part, dot, after = rest.partition(".")
+            rest = dot + after
+        parts.append(part)
+        if not rest:
+            break
+        if not rest.startswith("."):
+            raise InvalidTableName(text=text, problem="there is text after a closing quote")
+        rest = rest[1:]
+    if not all(parts):
+        raise InvalidTableName(text=text, problem="a part of it is empty")
+    if len(parts) > 2:
+        raise InvalidTableName(text=text, problem=f"it has {len(parts)} parts")
+    return (parts[0], parts[1]) if len(parts) == 2 else (None, parts[0])
+
+
+def quoted(schema: str | None, name: str) -> str:
+    """For the catalog's to_regclass()."""
+    return ".".join(f'"{part.replace(chr(34), chr(34) * 2)}"' for part in (schema, name) if part is not None)
+
+
+@dataclass(frozen=True)
+class Table:
+    """A documents table with the columns of one migration."""
+
+    schema: str
+    name: str
+    id: str
+    content: str
+    old: str
+    new: str
+    key_type: str
+    """bigint, uuid or text: what keys are cast to; smaller integers and varchar compare with these by index."""
+    names: Mapping[str, sql.Composable] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        for derived in (self.new_model, self.new_hash):
+            if len(derived.encode()) > _LONGEST_IDENTIFIER:
+                raise NameTooLong(column=self.new, derived=derived)
+        # Named for the table, so that two migrated tables of one schema do not share a function
+        names: dict[str, sql.Composable] = {
+            "table": sql.Identifier(self.schema, self.name),
+            "id": sql.Identifier(self.id),
+            "content": sql.Identifier(self.content),
+            "old": sql.Identifier(self.old),
+            "new": sql.Identifier(self.new),
+            "new_model": sql.Identifier(self.new_model),
+            "new_hash": sql.Identifier(self.new_hash),
+            "key_type": sql.SQL(_KEY_TYPES[self.key_type]),
+            "trigger": sql.Identifier("~reembed"),
+            "trigger_function": sql.Identifier("reembed", derive("stale", self.schema, self.name)),
+            "index": sql.Identifier(self.new_index),
+            "pending_index": sql.Identifier(self.pending_index),
+        }
+        object.__setattr__(self, "names", names)
+
+    @property
+    def new_model(self) -> str:
+        return f"{self.new}_model"
+
+    @property
+    def new_hash(self) -> str:
+        return f"{self.new}_hash"
+
+    @property
+    def new_index(self) -> str:
+        return derive(self.name, self.new, "idx")
+
+    @property
+    def pending_index(self) -> str:
+        return derive(self.name, self.new, "pending", "idx")
+
+    @property
+    def quoted(self) -> str:
+        return quoted(self.schema, self.name)
+
+    def __str__(self) -> str:
+        return f"{self.schema}.{self.name}"
+
+
+_KEY_TYPES = {"bigint": "bigint", "uuid": "uuid", "text": "text"}
+
+
+def derive(*parts: str) -> str:
+    """A name made of `parts`, shortened from the front where it would be too long, in the manner of PostgreSQL."""
+    return "_".join(parts).encode()[-_LONGEST_IDENTIFIER:].decode(errors="ignore")

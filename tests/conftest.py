@@ -1,0 +1,83 @@
+"""The embedded stack, once for all tests; a fresh database for each, from a template that has pgvector."""
+
+import itertools
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from config.settings import Settings
+from orchestrator.embedded import stack as embedded
+from reembed.database import connection
+from tests.installation import Installation
+
+_TEMPLATE = "template_with_vector"
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[embedded.Stack]:
+    with embedded.running() as running:
+        running.postgres.create_database(_TEMPLATE)
+        with psycopg.connect(running.postgres.url(_TEMPLATE), autocommit=True) as template:
+            template.execute("CREATE EXTENSION vector")
+        yield running
+
+
+@pytest.fixture(scope="session")
+def new_database(stack: embedded.Stack) -> Callable[[], str]:
+    """Makes a database with pgvector and returns its name."""
+    numbers = itertools.count(1)
+
+    def make() -> str:
+        name = f"test_{next(numbers)}"
+        stack.postgres.create_database(name, template=_TEMPLATE)
+        return name
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def new_installation(
+    stack: embedded.Stack, new_database: Callable[[], str], tmp_path_factory: pytest.TempPathFactory
+) -> Callable[..., Installation]:
+    """Makes an installation of its own: a database, a pair of Redis databases, no process yet."""
+    numbers = itertools.count(1)
+
+    def make(**environment: str) -> Installation:
+        return Installation(
+            stack, new_database(), next(numbers), tmp_path_factory.mktemp("logs"), environment
+        )
+
+    return make
+
+
+@pytest.fixture
+def database(stack: embedded.Stack, new_database: Callable[[], str]) -> Iterator[connection.Connection]:
+    """A connection to a fresh database."""
+    name = new_database()
+    with connection.connect(stack.postgres.url(name), "test") as fresh:
+        yield fresh
+    stack.postgres.drop_database(name)
+
+
+@pytest.fixture
+def settings(stack: embedded.Stack, database: connection.Connection) -> Settings:
+    """An environment that points to the fresh database and the built-in models."""
+    environment = stack.environment(database.info.dbname)
+    return Settings.model_validate(
+        {name.lower(): value for name, value in environment.items()}
+        | {
+            "embed_model": "lexical-ngrams",
+            "embed_dimensions": 64,
+            "old_embed_model": "lexical-words",
+            "old_embed_dimensions": 32,
+        }
+    )
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """What the person who runs the tests has set is not for them."""
+    for name in [*Settings.model_fields, "celery_result_backend"]:
+        monkeypatch.delenv(name.upper(), raising=False)

@@ -1,0 +1,201 @@
+"""An installation as an operator has it: environment, processes, command. And the oracle of every acceptance test."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psycopg
+from numpy.typing import NDArray
+from psycopg import sql
+
+from orchestrator.embedded import stack as embedded
+from orchestrator.embedded.workforce import Workforce
+from orchestrator.embedding_server import models
+from reembed.database import connection
+
+OLD_MODEL, OLD_DIMENSIONS = "lexical-words", 32
+NEW_MODEL, NEW_DIMENSIONS = "lexical-ngrams", 64
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a command printed, and its exit code."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> dict[str, Any]:
+        answer: dict[str, Any] = json.loads(self.out)
+        return answer
+
+
+class Installation:
+    def __init__(
+        self, stack: embedded.Stack, database: str, number: int, logs: Path, environment: Mapping[str, str]
+    ) -> None:
+        self.stack = stack
+        self.logs = logs
+        self.url = stack.postgres.url(database)
+        redis = 2 * (number % 8)
+        self.environment = {
+            **stack.environment(database),
+            "CELERY_BROKER_URL": stack.redis.url(redis),
+            "CELERY_RESULT_BACKEND": stack.redis.url(redis + 1),
+            "EMBED_MODEL": NEW_MODEL,
+            "EMBED_DIMENSIONS": str(NEW_DIMENSIONS),
+            "CATCH_UP_EVERY_SECONDS": "1",
+            "CHUNK_LEASE_SECONDS": "3",
+            **environment,
+        }
+
+    def reembed(self, *arguments: str, **environment: str) -> Answer:
+        """Run the command as an operator does."""
+        done = subprocess.run(
+            [sys.executable, "-m", "reembed", *arguments],
+            env={**os.environ, **self.environment, **environment},
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        return Answer(done.returncode, done.stdout, done.stderr)
+
+    def begin(self, *arguments: str, **environment: str) -> "subprocess.Popen[str]":
+        """Start the command and go on."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "reembed", *arguments],
+            env={**os.environ, **self.environment, "PYTHONUNBUFFERED": "1", **environment},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    @contextmanager
+    def processes(self, workers: int = 1) -> Iterator[Workforce]:
+        """Workers, control worker and schedule, ready."""
+        with Workforce({**os.environ, **self.environment}, self.logs) as workforce:
+            for _ in range(workers):
+                workforce.start_worker(wait=False)
+            workforce.start_control(wait=False)
+            workforce.start_beat(wait=False)
+            workforce.wait_until_ready()
+            yield workforce
+
+    @contextmanager
+    def connect(self) -> Iterator[connection.Connection]:
+        with connection.connect(self.url, "test") as database:
+            yield database
+
+    def status(self, **environment: str) -> dict[str, Any]:
+        return self.reembed("status", "--json", **environment).json
+
+    def wait_for(
+        self, condition: Callable[[dict[str, Any]], bool], seconds: float = 60, **environment: str
+    ) -> dict[str, Any]:
+        """The first status that fulfils the condition."""
+        deadline = time.monotonic() + seconds
+        while True:
+            status = self.status(**environment)
+            if condition(status):
+                return status
+            assert time.monotonic() < deadline, status
+
+
+def texts(count: int) -> list[str]:
+    """Different short texts about different things."""
+    subjects = (
+        "index",
+        "vector",
+        "worker",
+        "queue",
+        "table",
+        "search",
+        "model",
+        "chunk",
+        "lease",
+        "flag",
+        "ledger",
+    )
+    verbs = (
+        "finds",
+        "keeps",
+        "loses",
+        "moves",
+        "reads",
+        "writes",
+        "counts",
+        "drops",
+        "builds",
+        "judges",
+        "switches",
+    )
+    return [
+        f"{subjects[i % 11]} {verbs[i // 11 % 11]} {subjects[(i // 121 + i) % 11]} number {i} of {count}"
+        for i in range(count)
+    ]
+
+
+def make_table(
+    database: psycopg.Connection[Any],
+    name: sql.Identifier,
+    contents: Sequence[str | None],
+    *,
+    key_type: str = "bigint",
+    keys: Sequence[Any] | None = None,
+    columns: tuple[str, str, str] = ("id", "content", "embedding"),
+    indexed: bool = True,
+) -> None:
+    """A documents table with the old model's vectors, and gaps between its integer keys."""
+    key, content, embedding = map(sql.Identifier, columns)
+    database.execute(
+        sql.SQL("CREATE TABLE {} ({} {} PRIMARY KEY, {} text, {} vector({}))").format(
+            name, key, sql.SQL(key_type), content, embedding, sql.Literal(OLD_DIMENSIONS)
+        )
+    )
+    vectors = models.embed(OLD_MODEL, [text or "nothing" for text in contents], OLD_DIMENSIONS)
+    insert = sql.SQL("INSERT INTO {} ({}, {}, {}) VALUES (%s, %s, %s)").format(name, key, content, embedding)
+    with database.cursor() as cursor:
+        cursor.executemany(
+            insert,
+            list(zip(keys or [7 * i for i in range(1, len(contents) + 1)], contents, vectors, strict=True)),
+        )
+    if indexed:
+        database.execute(
+            sql.SQL("CREATE INDEX ON {} USING hnsw ({} vector_cosine_ops)").format(name, embedding)
+        )
+
+
+def wrong_documents(
+    database: psycopg.Connection[Any],
+    name: sql.Identifier,
+    *,
+    model: str = NEW_MODEL,
+    dimensions: int = NEW_DIMENSIONS,
+    columns: tuple[str, str, str] = ("id", "content", "embedding_v2"),
+) -> list[Any]:
+    """The oracle: keys of documents whose stored vector is not what the model gives for their current text."""
+    key, content, embedding = map(sql.Identifier, columns)
+    rows = database.execute(
+        sql.SQL("SELECT {}, {}, {} FROM {} WHERE {} <> ''").format(key, content, embedding, name, content),
+        binary=True,
+    ).fetchall()
+    expected = models.embed(model, [row[1] for row in rows], dimensions)
+    return [
+        row[0]
+        for row, vector in zip(rows, expected, strict=True)
+        if row[2] is None or not _equal(np.asarray(row[2]), vector)
+    ]
+
+
+def _equal(stored: NDArray[np.float32], expected: NDArray[np.float32]) -> bool:
+    return stored.shape == expected.shape and bool(np.allclose(stored, expected, atol=1e-6))

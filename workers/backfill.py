@@ -1,0 +1,210 @@
+"""One chunk, from claim to done: the loop of batches.
+
+1. Claim the chunk: a lease, and an attempt number that fences every later write.
+2. Keep up to EMBED_CONCURRENCY requests in flight, each in a thread; fetch the next page of pending documents only
+   when there is room, so that memory does not grow with the chunk.
+3. Commit each answer when it comes: vectors, refusals and progress in one statement. No transaction is open during a
+   request, and an answer that was paid for is committed even if its neighbour failed.
+4. Between answers: renew the lease, and look whether anybody wants this worker to leave (pause, shutdown, the end of
+   its time slice). Leaving means: no new request, commit what is in flight, give the chunk back.
+5. A fault is charged to whom it belongs: a provider's or a configuration's pauses the migration with the reason, a
+   passing one gives the chunk back for later, everything else is a strike against the chunk.
+"""
+
+import logging
+import time
+from collections.abc import Sequence
+from concurrent import futures
+
+import psycopg
+import tenacity
+from psycopg import errors as pg
+
+from reembed import errors
+from reembed.database import chunks, documents, ledger
+from reembed.embedding.bisection import Apart, embed_apart
+from reembed.embedding.patience import Patience
+from reembed.embedding.wire import Embedded
+from workers import batches, drain
+from workers.tools import Tools
+
+_log = logging.getLogger(__name__)
+
+# Seconds that one task works on a chunk before it gives it back, so that no task outlives its message's visibility
+WORK_SECONDS = 600
+# Seconds that passing faults of the provider are waited out inside a task; after that the chunk is put off
+PATIENCE_SECONDS = 120
+PUT_OFF_SECONDS = 30
+# A worker that was told to stop waits this long for the answers in flight, then leaves without them
+DRAIN_SECONDS = 7
+# How often the loop looks up when no answer comes
+_LOOK_SECONDS = 0.5
+
+
+def embed_chunk(tools: Tools, migration_id: int, number: int) -> None:
+    """Embed what is pending in one chunk. Raises nothing that the ledger can be told instead."""
+    connection, settings = tools.connection, tools.settings
+    claim = chunks.claim(
+        connection, migration_id, number,
+        owner=tools.owner, lease_seconds=settings.chunk_lease_seconds, max_strikes=settings.max_chunk_attempts,
+    )  # fmt: skip
+    if claim is None:
+        _log.info("event=chunk_not_free migration=%s chunk=%s", migration_id, number)
+        return
+    migration = ledger.get(connection, migration_id)
+    try:
+        if _Work(tools, migration, claim).run():
+            chunks.finish(connection, claim)
+            _log.info("event=chunk_done migration=%s chunk=%s", migration_id, number)
+        else:
+            chunks.give_back(connection, claim)
+            _log.info("event=chunk_given_back migration=%s chunk=%s", migration_id, number)
+    except errors.LeaseLost as error:
+        _log.warning("event=lease_lost reason=%r", str(error))
+    except errors.Broken as error:
+        stop_migration(tools, migration, claim, error)
+    except errors.Transient as error:
+        chunks.give_back(connection, claim, waiting_for=str(error), retry_seconds=PUT_OFF_SECONDS)
+        _log.warning("event=chunk_put_off migration=%s chunk=%s reason=%r", migration_id, number, str(error))
+    except psycopg.OperationalError as error:
+        # The ledger cannot be told. The lease runs out, and the schedule gives the chunk to another worker
+        _log.warning("event=database_lost migration=%s chunk=%s reason=%r", migration_id, number, str(error))
+    except Exception as error:
+        if ledger.get(connection, migration_id).state == "aborted":
+            _log.info("event=migration_aborted migration=%s chunk=%s", migration_id, number)
+            return
+        chunks.fail(
+            connection, claim, error=describe(error),
+            max_strikes=settings.max_chunk_attempts, retry_seconds=settings.rerun_failed_every_seconds,
+        )  # fmt: skip
+        _log.exception("event=chunk_failed migration=%s chunk=%s", migration_id, number)
+
+
+def stop_migration(
+    tools: Tools, migration: ledger.Migration, claim: chunks.Claim, error: errors.Broken
+) -> None:
+    """No document and no chunk is to blame: pause the backfill with the reason until a person mends the cause."""
+    connection = tools.connection
+    chunks.give_back(
+        connection, claim, waiting_for=str(error), retry_seconds=tools.settings.rerun_failed_every_seconds
+    )
+    current = ledger.get(connection, migration.id)
+    if current.state == "backfilling":
+        ledger.change_state(connection, current, "paused", str(error))
+    else:
+        # Catching up beside a finished backfill: the flag stays where it is, and the chunk is tried again later
+        ledger.set_reason(connection, migration.id, str(error))
+    _log.error("event=migration_stopped migration=%s reason=%r", migration.id, str(error))
+
+
+def describe(error: Exception) -> str:
+    """For the ledger: never more than PostgreSQL's first line, whose details may quote a row."""
+    if isinstance(error, psycopg.Error):
+        return f"{type(error).__name__}: {error.diag.message_primary or 'no message'}"
+    return f"{type(error).__name__}: {error}"
+
+
+class _Work:
+    """The loop of batches over one claimed chunk."""
+
+    def __init__(self, tools: Tools, migration: ledger.Migration, claim: chunks.Claim) -> None:
+        self._tools = tools
+        self._migration = migration
+        self._claim = claim
+        self._provider = tools.provider(migration.new_model)
+        self._patience = Patience(PATIENCE_SECONDS, tools.stop, self._note_wait)
+        self._in_flight: dict[futures.Future[Apart], batches.Batch] = {}
+        self._waiting_for: str | None = None
+        self._fault: Exception | None = None
+        self._wanted = True
+        self._abandoned = False
+        self._ends_at = time.monotonic() + WORK_SECONDS
+        self._renew_at = 0.0
+
+    def run(self) -> bool:
+        """True when the end of the chunk was reached, False when the worker has to leave before.
+
+        Raises the first fault, after what else was in flight has been committed.
+        """
+        waiting = batches.of_chunk(self._tools.connection, self._migration, self._claim, self._tools.settings)
+        at_end = False
+        while True:
+            while (
+                self._wanted and not at_end and len(self._in_flight) < self._tools.settings.embed_concurrency
+            ):
+                batch = next(waiting, None)
+                at_end = batch is None
+                if batch is not None:
+                    self._in_flight[self._tools.executor.submit(self._embed, batch)] = batch
+            if not self._in_flight:
+                break
+            self._commit_answers()
+            self._look_up()
+        if self._fault is not None:
+            raise self._fault
+        return at_end and not self._abandoned
+
+    def _embed(self, batch: batches.Batch) -> Apart:
+        """In a thread: one batch's answer, waiting out what passes."""
+
+        def request(texts: Sequence[str]) -> Embedded:
+            self._tools.quota.take(batch.estimated_tokens, self._tools.stop, self._note_wait)
+            return self._provider.embed_documents(texts)
+
+        return embed_apart(lambda texts: self._patience.call(request, texts), batch.texts)
+
+    def _commit_answers(self) -> None:
+        done, _ = futures.wait(self._in_flight, _LOOK_SECONDS, futures.FIRST_COMPLETED)
+        for future in done:
+            batch = self._in_flight.pop(future)
+            try:
+                self._commit(batch.result(future.result()))
+                self._waiting_for = None
+            except Exception as error:
+                # The first fault counts; no new request, but the answers on their way are paid for
+                self._fault = self._fault or error
+                self._wanted = False
+
+    @tenacity.retry(
+        retry=tenacity.retry_if_exception_type(
+            (pg.DeadlockDetected, pg.SerializationFailure, pg.LockNotAvailable)
+        ),
+        wait=tenacity.wait_random_exponential(0.1, 2),
+        stop=tenacity.stop_after_attempt(5),
+        reraise=True,
+    )
+    def _commit(self, result: batches.Result) -> None:
+        """One statement, so it may be repeated as it is when PostgreSQL took the application's side in a deadlock."""
+        documents.write_batch(
+            self._tools.connection, self._migration, self._claim,
+            result.embedded, result.vectors, result.refused,
+            tokens=result.tokens, lease_seconds=self._tools.settings.chunk_lease_seconds,
+        )  # fmt: skip
+
+    def _look_up(self) -> None:
+        """The heartbeat, and whether this worker should leave."""
+        now = time.monotonic()
+        if now >= self._renew_at:
+            lease = self._tools.settings.chunk_lease_seconds
+            self._renew_at = now + lease / 3
+            wanted = chunks.renew(
+                self._tools.connection, self._claim, lease_seconds=lease, waiting_for=self._waiting_for
+            )
+            self._wanted = self._wanted and wanted
+        if now >= self._ends_at:
+            self._wanted = False
+        if drain.requested():
+            self._leave(now)
+
+    def _leave(self, now: float) -> None:
+        """Shutdown: stop waiting for faults to pass at once, and for answers after DRAIN_SECONDS."""
+        if not self._tools.stop.is_set():
+            self._wanted = False
+            self._tools.stop.set()
+            self._ends_at = now + DRAIN_SECONDS
+        elif now >= self._ends_at and self._in_flight:
+            self._in_flight.clear()
+            self._abandoned = True
+
+    def _note_wait(self, reason: str, seconds: float) -> None:
+        self._waiting_for = f"{reason}; trying again in {seconds:.0f} s"

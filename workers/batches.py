@@ -1,0 +1,84 @@
+"""Batches: the pending documents of a chunk, cut into provider requests."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from config.settings import Settings
+from reembed.database import chunks, documents, ledger
+from reembed.database.connection import Connection
+from reembed.embedding import packing, tokens
+from reembed.embedding.bisection import Apart
+
+# Batches fetched in one query: few round trips, bounded memory
+_BATCHES_A_PAGE = 4
+
+Group = list[documents.Document]
+"""Documents of one text: it is embedded once."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """The documents of one provider request and one commit."""
+
+    groups: list[Group]
+    texts: list[str]
+    """One for each group, cut to what the provider takes."""
+    estimated_tokens: int
+
+    def result(self, apart: Apart) -> "Result":
+        accepted = [self.groups[position] for position in apart.accepted]
+        return Result(
+            embedded=[document for group in accepted for document in group],
+            # A vector for each document of its group
+            vectors=np.repeat(apart.vectors, [len(group) for group in accepted], axis=0),
+            refused={
+                document: str(error)
+                for position, error in apart.refused.items()
+                for document in self.groups[position]
+            },
+            tokens=apart.tokens,
+        )
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of a batch, ready to be committed."""
+
+    embedded: list[documents.Document]
+    vectors: NDArray[np.float32]
+    """Of shape (embedded, dimensions)."""
+    refused: dict[documents.Document, str]
+    tokens: int
+
+
+def of_chunk(
+    connection: Connection, migration: ledger.Migration, claim: chunks.Claim, settings: Settings
+) -> Iterator[Batch]:
+    """Every pending document of the chunk, in key order, each in one batch. Fetches a page when it is needed."""
+    after = None
+    limit = settings.embed_batch_size * _BATCHES_A_PAGE
+    while True:
+        page = documents.fetch_batch(connection, migration, claim, after=after, limit=limit)
+        if page:
+            yield from cut(page, settings)
+        if len(page) < limit:
+            return
+        after = page[-1].id
+
+
+def cut(page: list[documents.Document], settings: Settings) -> Iterator[Batch]:
+    """A page of documents as batches: one text once, cut to size, as many as a request may hold."""
+    by_text: dict[object, Group] = {}
+    for document in page:
+        by_text.setdefault(document.content_hash, []).append(document)
+    groups = list(by_text.values())
+    texts = [group[0].content for group in groups]
+    if settings.embed_overlong == "truncate":
+        texts = [tokens.truncate(text, settings.embed_max_input_tokens) for text in texts]
+    lengths = [tokens.estimate(text) for text in texts]
+    for part in packing.pack(lengths, settings.embed_batch_size, settings.embed_batch_tokens):
+        within = slice(part.start, part.stop)
+        yield Batch(groups[within], texts[within], sum(lengths[within]))
