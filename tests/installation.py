@@ -99,11 +99,9 @@ class Installation:
     def status(self, **environment: str) -> dict[str, Any]:
         return self.reembed("status", "--json", **environment).json
 
-    def wait_for(
-        self, condition: Callable[[dict[str, Any]], bool], seconds: float = 60, **environment: str
-    ) -> dict[str, Any]:
-        """The first status that fulfils the condition."""
-        deadline = time.monotonic() + seconds
+    def wait_for(self, condition: Callable[[dict[str, Any]], bool], **environment: str) -> dict[str, Any]:
+        """The first status that fulfils the condition, within a minute."""
+        deadline = time.monotonic() + 60
         while True:
             status = self.status(**environment)
             if condition(status):

@@ -52,8 +52,8 @@ class Verdict:
             )
         if identity_check.holds(self.identity) is False:
             faults.append(
-                f"the new vectors of {self.identity.tested - self.identity.found:,} of {self.identity.tested:,} tested "
-                "documents do not look like their own: compare a few by hand before anything else"
+                f"of {self.identity.tested:,} tested documents, {self.identity.lost:,} have a new vector that is nowhere "
+                "near what their old one says: `reembed validate --json` lists them; compare a few by hand"
             )
         if self.overlap is not None and self.overlap.mean < self.floor:
             faults.append(
@@ -92,6 +92,7 @@ class Verdict:
                 "tested": self.identity.tested,
                 "found": self.identity.found,
                 "ci95": [self.identity.low, self.identity.high],
+                "lost": self.identity.lost,
                 "failing_ids": list(self.identity.failing_ids),
             },
             # Quality needs judgements of relevance; without them nobody guesses
