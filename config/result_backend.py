@@ -26,4 +26,4 @@ class RedisBackend(redis.RedisBackend):
 class Loader(AppLoader):
     """Puts the backend above in the place of Celery's own, wherever a URL asks for Redis."""
 
-    override_backends = dict.fromkeys(("redis", "rediss"), "config.result_backend:RedisBackend")  # noqa: RUF012
+    override_backends = dict.fromkeys(("redis", "rediss"), "config.result_backend:RedisBackend")

@@ -23,6 +23,7 @@ from orchestrator.validation import judge
 from reembed.database import chunks, documents, indexes, ledger, queries
 from reembed.database.connection import Connection, first_line
 from reembed.database.ledger import Migration
+from workers import logs
 
 _log = logging.getLogger(__name__)
 
@@ -59,7 +60,7 @@ def _indexing(connection: Connection, settings: Settings, migration: Migration) 
     try:
         indexes.build(connection, migration, documents.count_all(connection, migration))
     except psycopg.Error as error:
-        _log.exception("event=index_failed migration=%s", migration.id)
+        logs.failure(_log, "index_failed", error, migration=migration.id)
         ledger.change_state(
             connection, migration, "failed", f"the index cannot be built: {first_line(error)}"
         )

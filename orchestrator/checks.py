@@ -1,12 +1,17 @@
 """Everything that `plan` and `start` look at before anything is written: a mistake found here leaves nothing behind."""
 
+import threading
+
 from config.settings import Settings
 from reembed import errors
 from reembed.database import catalog, distances, ledger
 from reembed.database.connection import Connection
+from reembed.embedding.patience import Patience
 from reembed.embedding.provider import Provider
 
 _PROBE = "reembed asks for one vector, to see that the model answers."
+# A person waits for this
+_PATIENCE_SECONDS = 20
 
 
 class NoDocuments(errors.Usage):
@@ -51,8 +56,12 @@ def a_new_migration(connection: Connection, settings: Settings, found: catalog.D
 
 
 def provider(settings: Settings) -> None:
-    """One real call: the key, the model and its width. Raises errors.Broken or errors.Transient."""
+    """One real call: the key, the model and its width.
+
+    Raises errors.Broken; errors.Transient where the fault does not pass within _PATIENCE_SECONDS.
+    """
+    patience = Patience(_PATIENCE_SECONDS, threading.Event(), lambda reason, seconds: None)
     with Provider(
         settings.new_endpoint, settings.new_model, timeout_seconds=settings.provider_timeout_seconds
     ) as new:
-        new.embed_query(_PROBE)
+        patience.call(new.embed_query, _PROBE)

@@ -37,8 +37,8 @@ def check_broker() -> None:
         try:
             broker.ensure_connection(max_retries=1, interval_start=1, timeout=5)
         except (OSError, kombu.exceptions.KombuError, ValueError) as error:
-            # as_uri() masks the password
-            raise BrokerUnreachable(where=broker.as_uri(), reason=_first_line(error)) from None
+            where = f"{broker.transport_cls}://{broker.hostname}:{broker.port or ''}/{broker.virtual_host}"
+            raise BrokerUnreachable(where=where, reason=_first_line(error)) from None
 
 
 def publish(connection: Connection, migration_id: int) -> int:

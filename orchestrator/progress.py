@@ -68,7 +68,7 @@ class Status:
 
 def status(connection: Connection, migration: Migration) -> Status:
     counts = chunks.count(connection, migration.id)
-    failures = chunks.count_failures(connection, migration.id)
+    failures = chunks.count_failures(connection, migration)
     without_text = 0
     if migration.state in _BACKFILL:
         total, pending = counts.documents, counts.documents - counts.finished

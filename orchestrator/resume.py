@@ -5,7 +5,7 @@ from reembed.database import chunks, ledger
 from reembed.database.connection import Connection
 from reembed.database.ledger import Migration
 
-BY_OPERATOR = "paused by an operator; `reembed resume` continues"
+BY_OPERATOR = "an operator paused it; `reembed resume` continues"
 
 
 def pause(connection: Connection, migration: Migration) -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from config.settings import Settings
 from orchestrator import checks, dispatch, planning
+from reembed import errors
 from reembed.database import catalog, chunks, columns, documents, ledger
 from reembed.database.connection import Connection
 from reembed.database.ledger import Migration
@@ -18,6 +19,20 @@ from reembed.embedding import tokens
 
 # A first guess at a document's tokens is made from so many texts
 _SAMPLED_TEXTS = 500
+
+
+class Paused(errors.Refused):
+    """Migration {migration} is paused: {reason}.
+
+    `reembed resume` continues it.
+    """
+
+
+class FailedBefore(errors.Refused):
+    """Migration {migration} failed: {reason}.
+
+    `reembed retry` lets it go on.
+    """
 
 
 @dataclass(frozen=True)
@@ -76,14 +91,14 @@ def plan(connection: Connection, settings: Settings) -> Plan:
             batch_tokens=settings.embed_batch_tokens,
         ),
         price=planning.price(settings.embed_model, settings.embed_price_per_million_tokens),
-        statements=[query.as_string(connection) for query in columns.expansion(migration)],
+        statements=[query.as_string(connection).replace("%%", "%") for query in columns.expansion(migration)],
     )
 
 
 def start(connection: Connection, settings: Settings) -> Started:
     """Begin the migration of the environment's table, or go on with it where one is under way.
 
-    Raises errors.Usage and errors.Broken before anything is written; ledger.AnotherMigration, ledger.WrongState.
+    Raises errors.Usage and errors.Broken before anything is written; ledger.AnotherMigration, Paused, FailedBefore.
     """
     found = checks.documents_table(connection, settings)
     dispatch.check_broker()
@@ -101,8 +116,10 @@ def start(connection: Connection, settings: Settings) -> Started:
             if ledger.get(connection, migration.id).state == "planned":
                 chunks.plan(connection, migration)
                 ledger.change_state(connection, migration, "backfilling")
-    elif migration.state in ("paused", "failed"):
-        raise ledger.wrong_state(migration, "go on by itself")
+    elif migration.state == "paused":
+        raise Paused(migration=migration.id, reason=migration.reason)
+    elif migration.state == "failed":
+        raise FailedBefore(migration=migration.id, reason=migration.reason)
     # Of chunks that wait, some messages may be lost; one too many does no harm
     chunks.rescue(connection, migration.id, max_strikes=settings.max_chunk_attempts)
     chunks.forget_messages(connection, migration.id, older_than_seconds=0)

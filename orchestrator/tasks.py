@@ -6,6 +6,7 @@ from config.celery_app import app
 from config.settings import Settings
 from orchestrator import advance as advancing
 from reembed.database import connection, ledger
+from workers import logs
 
 _log = logging.getLogger(__name__)
 
@@ -30,6 +31,6 @@ def _advance(migration_id: int) -> None:
     with connection.connect(environment.database, "control") as database:
         try:
             advancing.advance(database, environment, migration_id)
-        except Exception:
+        except Exception as error:
             # The schedule comes again; the ledger has all that was done
-            _log.exception("event=advance_failed migration=%s", migration_id)
+            logs.failure(_log, "advance_failed", error, migration=migration_id)

@@ -33,7 +33,9 @@ class ReembedError(Exception):
 
     def __init__(self, **fields: object) -> None:
         self.fields = fields
-        super().__init__(" ".join(inspect.cleandoc(type(self).__doc__ or "").format(**fields).split()))
+        # A reason that is a sentence brings its own full stop
+        told = {name: value.rstrip(".") if isinstance(value, str) else value for name, value in fields.items()}
+        super().__init__(" ".join(inspect.cleandoc(type(self).__doc__ or "").format(**told).split()))
 
 
 class Transient(ReembedError):

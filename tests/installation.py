@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import subprocess
 import sys
 import time
@@ -70,15 +71,20 @@ class Installation:
         )
         return Answer(done.returncode, done.stdout, done.stderr)
 
-    def begin(self, *arguments: str, **environment: str) -> "subprocess.Popen[str]":
-        """Start the command and go on."""
-        return subprocess.Popen(
+    @contextmanager
+    def begin(self, *arguments: str, **environment: str) -> "Iterator[subprocess.Popen[str]]":
+        """Start the command and go on; killed at the end of the block."""
+        with subprocess.Popen(
             [sys.executable, "-m", "reembed", *arguments],
             env={**os.environ, **self.environment, "PYTHONUNBUFFERED": "1", **environment},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-        )
+        ) as process:
+            try:
+                yield process
+            finally:
+                process.kill()
 
     @contextmanager
     def processes(self, workers: int = 1) -> Iterator[Workforce]:
@@ -103,44 +109,20 @@ class Installation:
         """The first status that fulfils the condition, within a minute."""
         deadline = time.monotonic() + 60
         while True:
-            status = self.status(**environment)
-            if condition(status):
-                return status
-            assert time.monotonic() < deadline, status
+            # Before the migration begins there is none to show
+            answer = self.reembed("status", "--json", **environment)
+            if answer.code == 0 and condition(answer.json):
+                return answer.json
+            assert time.monotonic() < deadline, answer
+
+
+_WORDS = ["index", "vector", "worker", "queue", "table", "search", "model", "chunk", "lease", "flag", "ledger", "river", "mountain", "winter", "summer", "bread", "cheese", "violin", "piano", "engine", "bridge", "harbour", "castle", "garden", "forest", "desert", "island", "doctor", "lawyer", "painter", "sailor", "farmer", "teacher", "market", "school", "museum", "library", "theatre", "stadium", "hospital", "station", "copper", "silver", "marble", "cotton", "leather", "timber"]
 
 
 def texts(count: int) -> list[str]:
-    """Different short texts about different things."""
-    subjects = (
-        "index",
-        "vector",
-        "worker",
-        "queue",
-        "table",
-        "search",
-        "model",
-        "chunk",
-        "lease",
-        "flag",
-        "ledger",
-    )
-    verbs = (
-        "finds",
-        "keeps",
-        "loses",
-        "moves",
-        "reads",
-        "writes",
-        "counts",
-        "drops",
-        "builds",
-        "judges",
-        "switches",
-    )
-    return [
-        f"{subjects[i % 11]} {verbs[i // 11 % 11]} {subjects[(i // 121 + i) % 11]} number {i} of {count}"
-        for i in range(count)
-    ]
+    """Different short texts about different things, in no order: neighbours have nothing in common."""
+    chance = random.Random(count)  # noqa: S311
+    return [f"{' '.join(chance.sample(_WORDS, 6))} number {number}" for number in range(count)]
 
 
 def make_table(
@@ -152,14 +134,30 @@ def make_table(
     keys: Sequence[Any] | None = None,
     columns: tuple[str, str, str] = ("id", "content", "embedding"),
     indexed: bool = True,
+    partition_from: int | None = None,
 ) -> None:
-    """A documents table with the old model's vectors, and gaps between its integer keys."""
+    """A documents table with the old model's vectors, and gaps between its integer keys.
+
+    In two partitions where `partition_from` names the first key of the second.
+    """
     key, content, embedding = map(sql.Identifier, columns)
+    partitioned = sql.SQL("PARTITION BY RANGE ({})").format(key) if partition_from else sql.SQL("")
     database.execute(
-        sql.SQL("CREATE TABLE {} ({} {} PRIMARY KEY, {} text, {} vector({}))").format(
-            name, key, sql.SQL(key_type), content, embedding, sql.Literal(OLD_DIMENSIONS)
+        sql.SQL("CREATE TABLE {} ({} {} PRIMARY KEY, {} text, {} vector({})) {}").format(
+            name, key, sql.SQL(key_type), content, embedding, sql.Literal(OLD_DIMENSIONS), partitioned
         )
     )
+    if partition_from:
+        bounds = {
+            "parted_low": f"FROM (MINVALUE) TO ({partition_from})",
+            "parted_high": f"FROM ({partition_from}) TO (MAXVALUE)",
+        }
+        for partition, between in bounds.items():
+            database.execute(
+                sql.SQL("CREATE TABLE {} PARTITION OF {} FOR VALUES {}").format(
+                    sql.Identifier(partition), name, sql.SQL(between)
+                )
+            )
     vectors = models.embed(OLD_MODEL, [text or "nothing" for text in contents], OLD_DIMENSIONS)
     insert = sql.SQL("INSERT INTO {} ({}, {}, {}) VALUES (%s, %s, %s)").format(name, key, content, embedding)
     with database.cursor() as cursor:

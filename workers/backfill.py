@@ -21,11 +21,11 @@ import tenacity
 from psycopg import errors as pg
 
 from reembed import errors
-from reembed.database import chunks, documents, ledger
+from reembed.database import chunks, connection, documents, ledger
 from reembed.embedding.bisection import Apart, embed_apart
 from reembed.embedding.patience import Patience
 from reembed.embedding.wire import Embedded
-from workers import batches, drain
+from workers import batches, drain, logs
 from workers.tools import Tools
 
 _log = logging.getLogger(__name__)
@@ -43,65 +43,58 @@ _LOOK_SECONDS = 0.5
 
 def embed_chunk(tools: Tools, migration_id: int, number: int) -> None:
     """Embed what is pending in one chunk. Raises nothing that the ledger can be told instead."""
-    connection, settings = tools.connection, tools.settings
+    database, settings = tools.connection, tools.settings
     claim = chunks.claim(
-        connection, migration_id, number,
+        database, migration_id, number,
         owner=tools.owner, lease_seconds=settings.chunk_lease_seconds, max_strikes=settings.max_chunk_attempts,
     )  # fmt: skip
     if claim is None:
         _log.info("event=chunk_not_free migration=%s chunk=%s", migration_id, number)
         return
-    migration = ledger.get(connection, migration_id)
+    migration = ledger.get(database, migration_id)
     try:
         if _Work(tools, migration, claim).run():
-            chunks.finish(connection, claim)
+            chunks.finish(database, claim)
             _log.info("event=chunk_done migration=%s chunk=%s", migration_id, number)
         else:
-            chunks.give_back(connection, claim)
+            chunks.give_back(database, claim)
             _log.info("event=chunk_given_back migration=%s chunk=%s", migration_id, number)
     except errors.LeaseLost as error:
         _log.warning("event=lease_lost reason=%r", str(error))
     except errors.Broken as error:
         stop_migration(tools, migration, claim, error)
     except errors.Transient as error:
-        chunks.give_back(connection, claim, waiting_for=str(error), retry_seconds=PUT_OFF_SECONDS)
+        chunks.give_back(database, claim, waiting_for=str(error), retry_seconds=PUT_OFF_SECONDS)
         _log.warning("event=chunk_put_off migration=%s chunk=%s reason=%r", migration_id, number, str(error))
     except psycopg.OperationalError as error:
         # The ledger cannot be told. The lease runs out, and the schedule gives the chunk to another worker
         _log.warning("event=database_lost migration=%s chunk=%s reason=%r", migration_id, number, str(error))
     except Exception as error:
-        if ledger.get(connection, migration_id).state == "aborted":
+        if ledger.get(database, migration_id).state == "aborted":
             _log.info("event=migration_aborted migration=%s chunk=%s", migration_id, number)
             return
         chunks.fail(
-            connection, claim, error=describe(error),
+            database, claim, error=connection.in_one_line(error),
             max_strikes=settings.max_chunk_attempts, retry_seconds=settings.rerun_failed_every_seconds,
         )  # fmt: skip
-        _log.exception("event=chunk_failed migration=%s chunk=%s", migration_id, number)
+        logs.failure(_log, "chunk_failed", error, migration=migration_id, chunk=number)
 
 
 def stop_migration(
     tools: Tools, migration: ledger.Migration, claim: chunks.Claim, error: errors.Broken
 ) -> None:
     """No document and no chunk is to blame: pause the backfill with the reason until a person mends the cause."""
-    connection = tools.connection
+    database = tools.connection
     chunks.give_back(
-        connection, claim, waiting_for=str(error), retry_seconds=tools.settings.rerun_failed_every_seconds
+        database, claim, waiting_for=str(error), retry_seconds=tools.settings.rerun_failed_every_seconds
     )
-    current = ledger.get(connection, migration.id)
+    current = ledger.get(database, migration.id)
     if current.state == "backfilling":
-        ledger.change_state(connection, current, "paused", str(error))
+        ledger.change_state(database, current, "paused", str(error))
     else:
         # Catching up beside a finished backfill: the flag stays where it is, and the chunk is tried again later
-        ledger.set_reason(connection, migration.id, str(error))
+        ledger.set_reason(database, migration.id, str(error))
     _log.error("event=migration_stopped migration=%s reason=%r", migration.id, str(error))
-
-
-def describe(error: Exception) -> str:
-    """For the ledger: never more than PostgreSQL's first line, whose details may quote a row."""
-    if isinstance(error, psycopg.Error):
-        return f"{type(error).__name__}: {error.diag.message_primary or 'no message'}"
-    return f"{type(error).__name__}: {error}"
 
 
 class _Work:

@@ -83,7 +83,7 @@ class Quota:
     def take(self, tokens: int, stop: threading.Event, on_wait: Callable[[str, float], None]) -> None:
         """Wait for one request's share of the quota, or until `stop`."""
         if seconds := self.reserve(tokens):
-            on_wait("quota", seconds)
+            on_wait("the quota", seconds)
             stop.wait(seconds)
 
     def close(self) -> None:

@@ -3,7 +3,7 @@
 import logging
 
 from config.celery_app import app
-from workers import backfill, tools
+from workers import backfill, logs, tools
 
 _log = logging.getLogger(__name__)
 
@@ -16,5 +16,5 @@ def embed_chunk(migration_id: int, number: int) -> None:
     """
     try:
         backfill.embed_chunk(tools.of_this_process(), migration_id, number)
-    except Exception:
-        _log.exception("event=task_failed migration=%s chunk=%s", migration_id, number)
+    except Exception as error:
+        logs.failure(_log, "task_failed", error, migration=migration_id, chunk=number)

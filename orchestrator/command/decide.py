@@ -53,6 +53,3 @@ def abort(yes: bool) -> None:
         session.confirm(f"Every vector in {migration.table.new} will be lost. Go on?", yes)
         flag.abort(database, migration)
     click.echo(f"migration {migration.id} is aborted; {migration.table} is as it was before `reembed start`.")
-
-
-COMMANDS = (switch, rollback, cleanup, abort)

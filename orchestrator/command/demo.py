@@ -28,6 +28,3 @@ def demo(documents: int) -> None:
     outcome = story.tell(documents)
     click.secho("\nSummary", bold=True)
     click.echo("\n".join(outcome.lines()))
-
-
-COMMANDS = (demo,)

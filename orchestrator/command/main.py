@@ -3,18 +3,48 @@
 Exit codes: 0 done; 1 the answer is no; 2 wrong use or configuration; 3 stopped half-way, can be resumed.
 """
 
+import importlib
 import logging
 import sys
 
 import click
 import psycopg
 
-from orchestrator.command import decide, demo, look, steer
 from reembed import errors
 from reembed.database import connection
 
+# In the order in which they are used. Loaded when used: `status` need not wait for what `start` needs
+_COMMANDS = {
+    "demo": "demo",
+    "plan": "plan",
+    "start": "start",
+    "status": "status",
+    "pause": "steer",
+    "resume": "steer",
+    "retry": "steer",
+    "validate": "validate",
+    "switch": "decide",
+    "rollback": "decide",
+    "cleanup": "decide",
+    "abort": "decide",
+}
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+
+class _Commands(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        module = importlib.import_module(f"orchestrator.command.{_COMMANDS[cmd_name]}")
+        command: click.Command = getattr(module, cmd_name)
+        return command
+
+
+@click.group(
+    cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+)
 @click.option("-v", "--verbose", is_flag=True, help="Log what is done, to stderr.")
 def reembed(verbose: bool) -> None:
     """Move a pgvector table to a new embedding model while production keeps reading and writing.
@@ -29,11 +59,6 @@ def reembed(verbose: bool) -> None:
     5. reembed cleanup     drop the old column
     """
     logging.basicConfig(level=logging.INFO if verbose else logging.ERROR, stream=sys.stderr)
-
-
-for module in (demo, steer, look, decide):
-    for command in module.COMMANDS:
-        reembed.add_command(command)
 
 
 def run() -> None:

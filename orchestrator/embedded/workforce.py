@@ -28,7 +28,8 @@ class Workforce:
         """`environment` is added to ours: see `Stack.environment`."""
         self._environment = environment
         self._log_directory = log_directory
-        self._workers = 0
+        self.workers: list[process.Process] = []
+        """Those for chunks, in the order of their starts."""
         self._processes: list[process.Process] = []
         self._starting: list[tuple[process.Process, str]] = []
 
@@ -42,8 +43,10 @@ class Workforce:
 
     def start_worker(self, concurrency: int = 1, *, wait: bool = True) -> process.Process:
         """A worker for chunks with this many processes, named embed-1, embed-2 and so on."""
-        self._workers += 1
-        return self._start_worker(f"embed-{self._workers}", "reembed.embed", concurrency, wait=wait)
+        name = f"embed-{len(self.workers) + 1}"
+        worker = self._start_worker(name, "reembed.embed", concurrency, wait=wait)
+        self.workers.append(worker)
+        return worker
 
     def start_control(self, *, wait: bool = True) -> process.Process:
         """The worker for callbacks and the schedule's tasks: they never wait behind chunks."""
@@ -68,6 +71,11 @@ class Workforce:
             running.ask_to_end()
         for running in self._processes:
             running.terminate(STOP_SECONDS)
+
+    def kill(self) -> None:
+        """SIGKILL to all of them: nobody gives anything back."""
+        for running in self._processes:
+            running.kill()
 
     def _start_worker(self, name: str, queue: str, concurrency: int, *, wait: bool) -> process.Process:
         command = ["worker", "-Q", queue, "-c", str(concurrency), "-n", f"{name}@%h", *WORKER_OPTIONS]

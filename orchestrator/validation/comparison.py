@@ -85,7 +85,7 @@ class Columns:
     def _compose(
         migration: Migration, column: str, column_type: distances.VectorType, dimensions: int
     ) -> sql.Composed:
-        name = sql.Identifier("d", column)
+        name = queries.identifier("d", column)
         distance = distances.distance(
             name, sql.Placeholder("query"), migration.metric, column_type, dimensions
         )

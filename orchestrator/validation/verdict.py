@@ -52,8 +52,8 @@ class Verdict:
             )
         if identity_check.holds(self.identity) is False:
             faults.append(
-                f"of {self.identity.tested:,} tested documents, {self.identity.lost:,} have a new vector that is nowhere "
-                "near what their old one says: `reembed validate --json` lists them; compare a few by hand"
+                f"of {self.identity.tested:,} tested documents, {self.identity.lost:,} have a new vector that is "
+                "nowhere near what their old one says: `reembed validate --json` lists them; compare a few by hand"
             )
         if self.overlap is not None and self.overlap.mean < self.floor:
             faults.append(

@@ -181,9 +181,9 @@ def count_catch_ups(connection: Connection, migration_id: int) -> int:
     return int(queries.one(connection, "count_catch_ups", None, migration_id=migration_id)["rounds"])
 
 
-def count_failures(connection: Connection, migration_id: int) -> int:
-    """Documents that the provider refuses."""
-    return int(queries.one(connection, "count_failures", None, migration_id=migration_id)["failures"])
+def count_failures(connection: Connection, migration: Migration) -> int:
+    """Documents whose present text the provider refuses."""
+    return int(queries.one(connection, "count_failures", migration.names)["failures"])
 
 
 def release_failures(connection: Connection, migration_id: int) -> int:

@@ -69,14 +69,14 @@ def contract(connection: Connection, migration: Migration, *, old_indexes: tuple
         queries.run(
             connection,
             "rename_column",
-            {**migration.names, "column": sql.Identifier(column), "name": sql.Identifier(name)},
+            {**migration.names, "column": queries.identifier(column), "name": queries.identifier(name)},
         )
-    pending_index = sql.Identifier(table.schema, table.pending_index)
+    pending_index = queries.identifier(table.schema, table.pending_index)
     queries.run(connection, "drop_index", {"index": pending_index, "concurrently": sql.SQL("")})
     if migration.index_method != "none":
         # Never left under the new column's name: the next migration's index will want it
         name = old_indexes[0] if old_indexes else derive(table.name, table.old, "idx")
-        names = {"index": sql.Identifier(table.schema, table.new_index), "name": sql.Identifier(name)}
+        names = {"index": queries.identifier(table.schema, table.new_index), "name": queries.identifier(name)}
         queries.run(connection, "rename_index", names)
 
 
@@ -95,6 +95,6 @@ def _drop_trigger(connection: Connection, migration: Migration) -> None:
 
 def _drop_columns(connection: Connection, migration: Migration, *columns: str) -> None:
     drops = sql.SQL(", ").join(
-        sql.SQL("DROP COLUMN IF EXISTS {}").format(sql.Identifier(column)) for column in columns
+        sql.SQL("DROP COLUMN IF EXISTS {}").format(queries.identifier(column)) for column in columns
     )
     queries.run(connection, "drop_columns", {**migration.names, "drops": drops})

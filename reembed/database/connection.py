@@ -70,6 +70,12 @@ def first_line(error: psycopg.Error) -> str:
     return (error.diag.message_primary or str(error).strip()).splitlines()[0] if str(error) else repr(error)
 
 
+def in_one_line(error: BaseException) -> str:
+    """Any error in one line for the ledger and the log, without what PostgreSQL may quote of a row."""
+    said = first_line(error) if isinstance(error, psycopg.Error) else error
+    return f"{type(error).__name__}: {said}"
+
+
 # Faults that pass: the statement may be repeated, on a new connection where this one is gone
 PASSING = (
     psycopg.OperationalError,

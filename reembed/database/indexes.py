@@ -57,7 +57,7 @@ def _ensure(
         return
     parent = {**migration.names, **definition, "concurrently": sql.SQL(""), "only": sql.SQL("ONLY")}
     if not _stands(connection, target.schema, target.name, name):
-        queries.run(connection, query, {**parent, "index_name": sql.Identifier(name)})
+        queries.run(connection, query, {**parent, "index_name": queries.identifier(name)})
     for partition in partitions:
         leaf = (partition["schema"], partition["name"])
         # Numbered, since after `cleanup` the last migration's index lives on under its own name
@@ -65,8 +65,8 @@ def _ensure(
         if not _is_valid(connection, *leaf, leaf_name):
             _create(connection, migration, query, leaf, leaf_name, definition)
         attach = {
-            "index": sql.Identifier(target.schema, name),
-            "partition_index": sql.Identifier(leaf[0], leaf_name),
+            "index": queries.identifier(target.schema, name),
+            "partition_index": queries.identifier(leaf[0], leaf_name),
         }
         queries.run(connection, "attach_index", attach)
 
@@ -82,12 +82,12 @@ def _create(
     names = {
         **migration.names,
         **definition,
-        "table": sql.Identifier(*where),
-        "index_name": sql.Identifier(name),
+        "table": queries.identifier(*where),
+        "index_name": queries.identifier(name),
         "concurrently": sql.SQL("CONCURRENTLY"),
         "only": sql.SQL(""),
     }
-    queries.run(connection, "drop_index", {**names, "index": sql.Identifier(where[0], name)})
+    queries.run(connection, "drop_index", {**names, "index": queries.identifier(where[0], name)})
     queries.run(connection, query, names)
 
 

@@ -25,6 +25,11 @@ def compose(name: str, names: Mapping[str, sql.Composable] | None = None) -> sql
     return _templates()[name].format(**(names or {}))
 
 
+def identifier(*names: str) -> sql.Identifier:
+    """A quoted name. Every query is run with values, so that a % in a name has to be doubled like any other."""
+    return sql.Identifier(*(name.replace("%", "%%") for name in names))
+
+
 def run(
     connection: psycopg.Connection[Any],
     name: str,

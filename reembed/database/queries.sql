@@ -228,8 +228,10 @@ SELECT count(DISTINCT c.planned_at) AS rounds
  WHERE m.id = %(migration_id)s AND c.catch_up AND c.planned_at >= m.changed_at
 
 -- count_failures --
--- Documents that the provider refuses
-SELECT count(*) AS failures FROM reembed.failures WHERE migration_id = %(migration_id)s
+-- Documents that the provider refuses. One that was deleted, or has another text by now, is none of them
+SELECT count(*) AS failures
+  FROM reembed.failures f JOIN {table} d ON d.{id} = f.document_id::{key_type}
+ WHERE f.migration_id = {migration} AND f.content_hash = md5(d.{content})::uuid
 
 -- release_failures --
 -- The documents are tried again

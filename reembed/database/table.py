@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from psycopg import sql
 
 from reembed import errors
+from reembed.database import queries
 
 # PostgreSQL cuts longer identifiers silently, so a name that we derive must not get there
 _LONGEST_IDENTIFIER = 63
@@ -81,18 +82,18 @@ class Table:
                 raise NameTooLong(column=self.new, derived=derived)
         # Named for the table, so that two migrated tables of one schema do not share a function
         names: dict[str, sql.Composable] = {
-            "table": sql.Identifier(self.schema, self.name),
-            "id": sql.Identifier(self.id),
-            "content": sql.Identifier(self.content),
-            "old": sql.Identifier(self.old),
-            "new": sql.Identifier(self.new),
-            "new_model": sql.Identifier(self.new_model),
-            "new_hash": sql.Identifier(self.new_hash),
+            "table": queries.identifier(self.schema, self.name),
+            "id": queries.identifier(self.id),
+            "content": queries.identifier(self.content),
+            "old": queries.identifier(self.old),
+            "new": queries.identifier(self.new),
+            "new_model": queries.identifier(self.new_model),
+            "new_hash": queries.identifier(self.new_hash),
             "key_type": sql.SQL(_KEY_TYPES[self.key_type]),
-            "trigger": sql.Identifier("~reembed"),
-            "trigger_function": sql.Identifier("reembed", derive("stale", self.schema, self.name)),
-            "index": sql.Identifier(self.new_index),
-            "pending_index": sql.Identifier(self.pending_index),
+            "trigger": queries.identifier("~reembed"),
+            "trigger_function": queries.identifier("reembed", derive("stale", self.schema, self.name)),
+            "index": queries.identifier(self.new_index),
+            "pending_index": queries.identifier(self.pending_index),
         }
         object.__setattr__(self, "names", names)
 

@@ -122,7 +122,7 @@ class Retriever:
 
     def _compose(self, schema: str, flag: flags.Flag | None, side: flags.Side) -> sql.Composed:
         environment = self._environment
-        column = sql.Identifier("d", side.column)
+        column = queries.identifier("d", side.column)
         metric = flag.metric if flag else environment.index_metric
         distance = distances.distance(
             column, sql.Placeholder("query"), metric, side.column_type, side.dimensions
@@ -130,9 +130,9 @@ class Retriever:
         return queries.compose(
             "search",
             {
-                "table": sql.Identifier(schema, self._name),
-                "id": sql.Identifier(environment.documents_id_column),
-                "content": sql.Identifier(environment.documents_content_column),
+                "table": queries.identifier(schema, self._name),
+                "id": queries.identifier(environment.documents_id_column),
+                "content": queries.identifier(environment.documents_content_column),
                 "column": column,
                 "distance": distance,
                 "similarity": distances.similarity(distance, metric),

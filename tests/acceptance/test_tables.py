@@ -95,15 +95,7 @@ def test_a_partitioned_table_migrates_twice_and_its_partitions_are_indexed(share
     environment = {"DOCUMENTS_TABLE": "parted"}
     name = sql.Identifier("parted")
     with shared.connect() as database:
-        database.execute(
-            """
-            CREATE TABLE parted (id bigint PRIMARY KEY, content text, embedding vector(32)) PARTITION BY RANGE (id);
-            CREATE TABLE parted_low PARTITION OF parted FOR VALUES FROM (MINVALUE) TO (500);
-            CREATE TABLE parted_high PARTITION OF parted FOR VALUES FROM (500) TO (MAXVALUE);
-            INSERT INTO parted SELECT i, 'document about ' || i, array_fill(i, ARRAY[32])::vector
-              FROM generate_series(1, 1000, 7) i
-            """
-        )
+        installation.make_table(database, name, installation.texts(COUNT), partition_from=500)
         assert shared.reembed("start", "--wait", **environment).code == 0
         assert installation.wrong_documents(database, name) == []
         rows = database.execute(

@@ -88,7 +88,7 @@ def test_a_worker_without_the_lease_writes_neither_vectors_nor_refusals(
     with pytest.raises(errors.LeaseLost):
         write(database, migration, claim, found, refused=1)
     assert documents.census(database, migration).embedded == 0
-    assert chunks.count_failures(database, migration.id) == 0
+    assert chunks.count_failures(database, migration) == 0
 
 
 def test_a_document_without_text_is_neither_pending_nor_an_error(

@@ -1,0 +1,71 @@
+"""plan: what `start` would do, and what it would cost."""
+
+import click
+
+from orchestrator import dispatch, progress
+from orchestrator import start as starting
+from orchestrator.command import session
+from orchestrator.start import Plan
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+def plan(as_json: bool) -> None:
+    """Show what `start` would do. Changes nothing."""
+    with session.opened() as (database, settings):
+        planned = starting.plan(database, settings)
+    if as_json:
+        session.print_json(_plan_json(planned))
+    else:
+        click.echo("\n".join(_plan_lines(planned)))
+
+
+def _plan_json(planned: Plan) -> dict[str, object]:
+    load = planned.load
+    return {
+        "table": str(planned.found.table),
+        "old_column": planned.found.table.old,
+        "new_column": planned.found.table.new,
+        "model": planned.settings.new_model.name,
+        "dimensions": planned.settings.new_model.dimensions,
+        "documents": load.documents,
+        "tokens": load.tokens,
+        "cost_usd": planned.dollars,
+        "chunks": load.chunks,
+        "chunk_size": load.chunk_size,
+        "waves": load.waves(dispatch.WAVE),
+        "requests": load.requests,
+        "seconds_at_quota": planned.seconds_at_quota,
+        "storage": planned.settings.storage,
+        "vector_bytes": planned.vector_bytes,
+        "statements": planned.statements,
+    }
+
+
+def _plan_lines(planned: Plan) -> list[str]:
+    load, table = planned.load, planned.found.table
+    price = planned.price
+    if price is None:
+        cost = "unknown: set EMBED_PRICE_PER_MILLION_TOKENS"
+    else:
+        as_of = f", list price of {price.as_of}" if price.as_of else ""
+        cost = f"{price.of(load.tokens):,.2f} USD ({price.dollars} a million tokens{as_of})"
+    seconds = planned.seconds_at_quota
+    quota = (
+        "none set: as fast as the provider answers"
+        if seconds is None
+        else f"{progress.duration(seconds)} at least"
+    )
+    return [
+        f"table       {table}: {table.old} stays as it is until cleanup, {table.new} is added",
+        f"model       {planned.settings.new_model}",
+        f"documents   {load.documents:,}",
+        f"tokens      about {load.tokens:,} (estimated from a sample, rather too many than too few)",
+        f"cost        {cost}",
+        f"chunks      {load.chunks:,} of {load.chunk_size:,} documents, in {load.waves(dispatch.WAVE)} waves",
+        f"requests    about {load.requests:,}",
+        f"quota       {quota}",
+        "",
+        "`reembed start` runs:",
+        *(f"{statement};" for statement in planned.statements),
+    ]

@@ -1,0 +1,29 @@
+"""validate: judge a migration again."""
+
+import click
+
+from orchestrator.command import session
+from orchestrator.validation import judge, sentences
+
+
+@click.command()
+@click.option("--sample", type=click.IntRange(1), help="Documents to judge by; VALIDATION_SAMPLE.")
+@click.option(
+    "--queries",
+    type=click.Path(exists=True, dir_okay=False),
+    help="Real queries, one a line or JSONL with `text`.",
+)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+def validate(sample: int | None, queries: str | None, as_json: bool) -> None:
+    """Judge the new vectors against the old ones again. Exit code 1 if they do not pass."""
+    with session.opened() as (database, settings):
+        migration = session.migration_of(database, settings)
+        if sample is not None:
+            settings = settings.model_copy(update={"validation_sample": sample})
+        verdict = judge.again(database, settings, migration, queries)
+    if as_json:
+        session.print_json(verdict.as_json())
+    else:
+        click.echo("\n".join(sentences.lines(verdict)))
+    if not verdict.passed:
+        raise SystemExit(1)

@@ -1,0 +1,153 @@
+"""`advance` against the ways in which a chord goes wrong: its callback early, twice or never, its messages lost."""
+
+import base64
+import json
+import threading
+
+import pytest
+import redis
+
+from config import celery_app
+from config.settings import Settings
+from orchestrator import advance, dispatch
+from orchestrator.embedded.stack import Stack
+from reembed.database import chunks, connection, ledger
+from reembed.database.connection import Connection
+from reembed.database.ledger import Migration
+from tests import installation
+from workers import backfill
+from workers.tools import Tools
+
+
+@pytest.fixture(autouse=True)
+def broker(stack: Stack, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> redis.Redis:
+    """The real broker, empty, with no worker at it."""
+    for name in ("CELERY_BROKER_URL", "CELERY_RESULT_BACKEND"):
+        monkeypatch.setenv(name, stack.environment("any")[name])
+    monkeypatch.setenv("DATABASE_URL", settings.database)
+    client = redis.Redis.from_url(stack.redis.url(0))
+    client.flushdb()
+    return client
+
+
+def state(database: Connection, migration: Migration) -> str:
+    return ledger.get(database, migration.id).state
+
+
+def embed(settings: Settings, migration: Migration, *numbers: int) -> None:
+    """What a worker does with its messages."""
+    tools = Tools(settings)
+    try:
+        for number in numbers:
+            backfill.embed_chunk(tools, migration.id, number)
+    finally:
+        tools.close()
+
+
+def test_a_callback_that_comes_early_publishes_what_was_not_and_changes_nothing_else(
+    database: Connection, settings: Settings, migration: Migration
+) -> None:
+    advance.advance(database, settings, migration.id)
+    assert dispatch.queue_length() == 3
+    advance.advance(database, settings, migration.id)
+    assert (dispatch.queue_length(), state(database, migration)) == (3, "backfilling")
+
+
+def test_a_callback_that_never_comes_is_not_missed(
+    database: Connection, settings: Settings, migration: Migration
+) -> None:
+    embed(settings, migration, 1, 2, 3)
+    # The schedule calls the same function
+    advance.advance(database, settings, migration.id)
+    assert state(database, migration) == "ready"
+
+
+def test_a_callback_that_comes_twice_judges_once(
+    database: Connection, settings: Settings, migration: Migration
+) -> None:
+    embed(settings, migration, 1, 2, 3)
+    for _ in range(2):
+        advance.advance(database, settings, migration.id)
+    assert database.execute("SELECT count(*) FROM reembed.validations").fetchall() == [(1,)]
+
+
+def test_of_two_callbacks_at_the_same_moment_one_advances_and_the_other_leaves(
+    database: Connection, settings: Settings, migration: Migration
+) -> None:
+    embed(settings, migration, 1, 2, 3)
+
+    def call() -> None:
+        with connection.connect(settings.database, "test") as own:
+            advance.advance(own, settings, migration.id)
+
+    threads = [threading.Thread(target=call) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert state(database, migration) == "ready"
+    assert database.execute("SELECT count(*) FROM reembed.validations").fetchall() == [(1,)]
+
+
+def test_messages_that_were_lost_are_published_again_and_messages_that_wait_are_not_doubled(
+    database: Connection, settings: Settings, migration: Migration, broker: redis.Redis
+) -> None:
+    advance.advance(database, settings, migration.id)
+    database.execute("UPDATE reembed.chunks SET dispatched_at = dispatched_at - interval '1 minute'")
+    advance.advance(database, settings, migration.id)
+    assert dispatch.queue_length() == 3
+    broker.flushdb()
+    advance.advance(database, settings, migration.id)
+    assert dispatch.queue_length() == 3
+
+
+def test_a_plan_of_many_chunks_is_published_in_waves_as_far_as_there_is_room(
+    database: Connection, settings: Settings, migration: Migration, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dispatch, "WAVE", 1)
+    monkeypatch.setattr(dispatch, "OUTSTANDING", 2)
+    for published in (1, 2, 2):
+        advance.advance(database, settings, migration.id)
+        assert dispatch.queue_length() == published
+    embed(settings, migration, 1)
+    advance.advance(database, settings, migration.id)
+    assert chunks.count(database, migration.id).published == 2
+
+
+def test_documents_written_during_the_backfill_are_caught_up_with_before_the_judgement(
+    database: Connection, settings: Settings, migration: Migration
+) -> None:
+    embed(settings, migration, 1, 2, 3)
+    database.execute("INSERT INTO documents (id, content) VALUES (1000, 'written meanwhile')")
+    advance.advance(database, settings, migration.id)
+    assert state(database, migration) == "backfilling"
+    embed(settings, migration, 4)
+    advance.advance(database, settings, migration.id)
+    assert state(database, migration) == "ready"
+
+
+def test_chunks_that_used_up_their_attempts_fail_the_migration_with_the_reason(
+    database: Connection, settings: Settings, migration: Migration
+) -> None:
+    embed(settings, migration, 1, 2)
+    claim = chunks.claim(database, migration.id, 3, owner="test", lease_seconds=30, max_strikes=1)
+    assert claim is not None
+    chunks.fail(database, claim, error="it cannot be done", max_strikes=1, retry_seconds=1)
+    advance.advance(database, settings, migration.id)
+    failed = ledger.get(database, migration.id)
+    assert (failed.state, failed.reason) == ("failed", "1 chunks failed 5 times: it cannot be done")
+
+
+def test_messages_carry_integers_alone(
+    database: Connection, settings: Settings, migration: Migration, broker: redis.Redis
+) -> None:
+    dispatch.publish(database, migration.id)
+    messages = broker.lrange(f"reembed:{celery_app.EMBED_QUEUE}", 0, -1)
+    assert isinstance(messages, list)
+    bodies = [json.loads(base64.b64decode(json.loads(message)["body"])) for message in messages]
+    assert sorted(arguments for arguments, _, _ in bodies) == [[migration.id, number] for number in (1, 2, 3)]
+    for _, keywords, embedded in bodies:
+        assert keywords == {}
+        assert embedded["chord"]["args"] == [migration.id]
+    for text in [*installation.texts(12), settings.openai_api_key.get_secret_value(), settings.database]:
+        assert text not in str(bodies)

@@ -1,0 +1,110 @@
+"""The judgement of real columns: sound ones pass, and each way to spoil one is caught."""
+
+import numpy as np
+import pytest
+from psycopg import sql
+
+from config.settings import Settings
+from orchestrator import checks
+from orchestrator.embedding_server import models
+from orchestrator.validation import judge
+from reembed.database import chunks, columns, documents, ledger
+from reembed.database.connection import Connection
+from reembed.database.ledger import Migration
+from tests import installation
+
+COUNT = 420
+
+
+@pytest.fixture
+def filled(database: Connection, settings: Settings) -> Migration:
+    """A migration with the right vector beside each of its documents, ready to be judged."""
+    installation.make_table(database, sql.Identifier("documents"), installation.texts(COUNT))
+    found = checks.documents_table(database, settings)
+    with database.transaction():
+        ledger.install(database)
+    migration = ledger.create(
+        database,
+        found.table,
+        old_type="vector",
+        old_dimensions=32,
+        old_model=None,
+        new_model=settings.new_model,
+        index_method="none",
+        metric="cosine",
+        chunk_size=COUNT,
+    )
+    columns.expand(database, migration)
+    chunks.plan(database, migration)
+    for state in ("backfilling", "indexing", "validating"):
+        ledger.change_state(database, ledger.get(database, migration.id), state)
+    claim = chunks.claim(database, migration.id, 1, owner="test", lease_seconds=30, max_strikes=3)
+    assert claim is not None
+    found_documents = documents.fetch_batch(database, migration, claim, after=None, limit=COUNT)
+    vectors = models.embed("lexical-ngrams", [document.content for document in found_documents], 64)
+    documents.write_batch(
+        database, migration, claim, found_documents, vectors, {}, tokens=0, lease_seconds=30
+    )
+    ledger.change_state(database, ledger.get(database, migration.id), "ready")
+    return ledger.get(database, migration.id)
+
+
+def faults(database: Connection, settings: Settings, migration: Migration) -> list[str]:
+    return judge.judge(database, settings, migration).faults
+
+
+def test_a_sound_column_passes_and_its_judgement_is_stored(
+    database: Connection, settings: Settings, filled: Migration
+) -> None:
+    verdict = judge.judge(database, settings, filled)
+    assert verdict.passed, verdict.faults
+    stored = ledger.last_validation(database, filled.id)
+    assert stored is not None
+    assert stored["passed"] is True
+    assert stored["report"] == verdict.as_json()
+
+
+def test_a_column_shifted_by_one_row_is_caught(
+    database: Connection, settings: Settings, filled: Migration
+) -> None:
+    database.execute(
+        "UPDATE documents d SET embedding_v2 = s.shifted FROM "
+        "(SELECT id, lag(embedding_v2, 1, embedding_v2) OVER (ORDER BY id) AS shifted FROM documents) s "
+        "WHERE s.id = d.id"
+    )
+    found = faults(database, settings, filled)
+    assert any("nowhere near what their old one says" in fault for fault in found), found
+    assert any("under the alarm floor" in fault for fault in found), found
+
+
+def test_missing_stale_and_invalid_vectors_are_counted_over_every_row(
+    database: Connection, settings: Settings, filled: Migration
+) -> None:
+    database.execute("UPDATE documents SET embedding_v2_model = NULL WHERE id = 7")
+    database.execute("UPDATE documents SET embedding_v2_hash = md5('other')::uuid WHERE id IN (14, 21)")
+    database.execute(
+        "UPDATE documents SET embedding_v2 = %s WHERE id IN (28, 35, 42)", [np.zeros(64, np.float32)]
+    )
+    found = faults(database, settings, filled)
+    assert [fault.split(":")[0] for fault in found] == [
+        "1 documents have no fresh vector",
+        "2 vectors are of an older text",
+        "3 vectors are missing or zero though a model is named beside them",
+    ]
+
+
+def test_a_judgement_holds_no_text(database: Connection, settings: Settings, filled: Migration) -> None:
+    stored = str(judge.judge(database, settings, filled).as_json())
+    for text in installation.texts(COUNT):
+        assert text not in stored
+
+
+def test_judging_again_opens_and_closes_the_gate(
+    database: Connection, settings: Settings, filled: Migration
+) -> None:
+    database.execute("UPDATE documents SET embedding_v2_model = NULL WHERE id = 7")
+    judge.again(database, settings, filled, None)
+    assert ledger.get(database, filled.id).state == "needs_review"
+    database.execute("UPDATE documents SET embedding_v2_model = %s", [filled.new_model_id])
+    judge.again(database, settings, ledger.get(database, filled.id), None)
+    assert ledger.get(database, filled.id).state == "ready"
