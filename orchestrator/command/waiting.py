@@ -55,7 +55,7 @@ def _bar() -> Iterator[Show]:
         TextColumn("{task.fields[wait]}", style="yellow"),
     )
     with Progress(*columns, console=Console()) as bar:
-        task = bar.add_task("", rate="", wait="")
+        task = bar.add_task("", total=None, rate="", wait="")
 
         def show(status: Status) -> None:
             left = f", {progress.duration(status.eta_seconds)} left" if status.eta_seconds else ""

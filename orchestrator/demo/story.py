@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass
+from typing import Any
 
 import click
 
@@ -42,7 +43,8 @@ class CommandFailed(errors.ReembedError):
 class Outcome:
     documents: int
     migrated_seconds: float
-    overlap: float
+    report: dict[str, Any]
+    """Of the last judgement: see orchestrator/validation/verdict.py."""
     before: list[Hit]
     after: list[Hit]
 
@@ -51,10 +53,11 @@ class Outcome:
             return ", ".join(hit.content.split("\n", 1)[0] for hit in hits)
 
         return [
-            f"documents   {self.documents:,}, all with the vector of their current text",
+            f"documents   {self.documents:,}: {self.report['missing']} missing, {self.report['stale']} stale, "
+            f"{self.report['invalid_vectors']} invalid vectors",
             f"seconds     {self.migrated_seconds:.1f} from `start` to the judgement, with {WORKERS} workers",
             f"rate        {self.documents / self.migrated_seconds:,.0f} documents a second",
-            f"overlap@10  {self.overlap:.2f}",
+            f"overlap@10  {self.report['overlap_mean']:.2f}, {self.report['queries']} documents as queries",
             f"query       {QUESTION!r}",
             f"  before    {names(self.before)}",
             f"  after     {names(self.after)}",
@@ -108,7 +111,7 @@ def tell(documents: int) -> Outcome:
             _command("switch")
             _command("cleanup", "--yes")
             after = _search(database, retriever, "after cleanup") or after
-            return Outcome(loaded, seconds, _overlap(database), before, after)
+            return Outcome(loaded, seconds, _report(database), before, after)
 
 
 def _load(database: connection.Connection, settings: Settings, documents: int) -> int:
@@ -147,9 +150,11 @@ def _show_outage(database: connection.Connection, retriever: Retriever) -> None:
         click.echo(f"  {error}")
 
 
-def _overlap(database: connection.Connection) -> float:
-    row = ledger.last_validation(database, ledger.latest(database, "public", "documents").id)
-    return float(row["report"]["overlap_mean"]) if row else 0.0
+def _report(database: connection.Connection) -> dict[str, Any]:
+    judged = ledger.last_validation(database, ledger.latest(database, "public", "documents").id)
+    assert judged is not None  # noqa: S101  `start --wait` has waited for it
+    report: dict[str, Any] = judged["report"]
+    return report
 
 
 def _command(*arguments: str) -> None:
