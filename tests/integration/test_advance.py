@@ -2,7 +2,6 @@
 
 import base64
 import json
-import threading
 
 import pytest
 import redis
@@ -11,7 +10,7 @@ from config import celery_app
 from config.settings import Settings
 from orchestrator import advance, dispatch
 from orchestrator.embedded.stack import Stack
-from reembed.database import chunks, connection, ledger
+from reembed.database import chunks, connection, ledger, queries
 from reembed.database.connection import Connection
 from reembed.database.ledger import Migration
 from tests import installation
@@ -71,22 +70,17 @@ def test_a_callback_that_comes_twice_judges_once(
     assert database.execute("SELECT count(*) FROM reembed.validations").fetchall() == [(1,)]
 
 
-def test_of_two_callbacks_at_the_same_moment_one_advances_and_the_other_leaves(
+def test_while_one_process_advances_a_migration_another_leaves_at_once(
     database: Connection, settings: Settings, migration: Migration
 ) -> None:
     embed(settings, migration, 1, 2, 3)
-
-    def call() -> None:
-        with connection.connect(settings.database, "test") as own:
-            advance.advance(own, settings, migration.id)
-
-    threads = [threading.Thread(target=call) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with connection.connect(settings.database, "test") as other:
+        queries.run(other, "try_lock_migration", None, migration_id=migration.id)
+        advance.advance(database, settings, migration.id)
+        assert state(database, migration) == "backfilling"
+    # The end of the other session, however it ends, frees the lock
+    advance.advance(database, settings, migration.id)
     assert state(database, migration) == "ready"
-    assert database.execute("SELECT count(*) FROM reembed.validations").fetchall() == [(1,)]
 
 
 def test_messages_that_were_lost_are_published_again_and_messages_that_wait_are_not_doubled(

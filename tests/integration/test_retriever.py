@@ -1,0 +1,95 @@
+"""The moment between reading the flag and searching, in which everything may change."""
+
+from collections.abc import Callable
+
+import pytest
+
+from config.settings import Settings
+from orchestrator import flag
+from reembed.database import ledger
+from reembed.database.connection import Connection
+from reembed.database.ledger import Migration
+from reembed.embedding.provider import Provider
+from reembed.retrieval import Retriever
+from tests import installation
+from workers import backfill
+from workers.tools import Tools
+
+
+@pytest.fixture
+def settings(settings: Settings) -> Settings:
+    """Both models equally wide: a vector of one in the column of the other raises no error."""
+    return settings.model_copy(update={"embed_dimensions": installation.OLD_DIMENSIONS})
+
+
+@pytest.fixture
+def ready(database: Connection, settings: Settings, migration: Migration) -> Migration:
+    tools = Tools(settings)
+    for number in (1, 2, 3):
+        backfill.embed_chunk(tools, migration.id, number)
+    tools.close()
+    for state in ("indexing", "validating", "ready"):
+        ledger.change_state(database, ledger.get(database, migration.id), state)
+    database.execute(
+        "CREATE INDEX documents_embedding_v2_idx ON documents USING hnsw (embedding_v2 vector_cosine_ops)"
+    )
+    return ledger.get(database, migration.id)
+
+
+@pytest.fixture
+def meanwhile(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], None]], None]:
+    """Something that happens once, while the first query is being embedded: after the flag was read."""
+    embed_query = Provider.embed_query
+
+    def happen(what: Callable[[], None]) -> None:
+        todo = [what]
+
+        def slowly(self: Provider, text: str) -> object:
+            vector = embed_query(self, text)
+            if todo:
+                todo.pop()()
+            return vector
+
+        monkeypatch.setattr(Provider, "embed_query", slowly)
+
+    return happen
+
+
+def move(database: Connection, migration: Migration, *verbs: str) -> None:
+    for verb in verbs:
+        current = ledger.get(database, migration.id)
+        if verb == "switch":
+            flag.switch(database, current, force=False)
+        else:
+            flag.cleanup(database, current)
+
+
+@pytest.mark.parametrize(
+    ("before", "between"),
+    [((), ("switch", "cleanup")), (("switch",), ("cleanup",)), ((), ("switch",))],
+    ids=["old name, other vectors", "new name gone", "both still there"],
+)
+def test_a_search_that_read_the_flag_before_the_names_changed_still_answers_rightly(
+    database: Connection,
+    settings: Settings,
+    ready: Migration,
+    meanwhile: Callable[[Callable[[], None]], None],
+    before: tuple[str, ...],
+    between: tuple[str, ...],
+) -> None:
+    move(database, ready, *before)
+    meanwhile(lambda: move(database, ready, *between))
+    query = installation.texts(12)[4]
+    with Retriever(settings) as retriever:
+        hits = retriever.search(database, query, top_k=1)
+    assert [hit.content for hit in hits] == [query]
+    # The same text by the same model: anything less was embedded by the other one
+    assert hits[0].similarity == pytest.approx(1.0, abs=1e-6)
+
+
+def test_a_search_of_an_empty_column_finds_nothing_and_does_not_search_for_ever(
+    database: Connection, settings: Settings, ready: Migration
+) -> None:
+    database.execute("UPDATE documents SET embedding = NULL")
+    with Retriever(settings) as retriever:
+        assert retriever.search(database, "anything") == []
