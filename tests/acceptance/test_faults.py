@@ -80,20 +80,26 @@ def test_a_migration_survives_the_loss_of_all_that_redis_knew(own: Installation)
         assert installation.wrong_documents(database, DOCUMENTS) == []
 
 
+@pytest.mark.parametrize("latency", [500, 60_000], ids=["a busy provider", "a provider that hangs"])
 def test_a_worker_that_is_asked_to_stop_gives_its_chunk_back_and_leaves_within_seconds(
-    own: Installation,
+    own: Installation, latency: int
 ) -> None:
-    own.stack.provider.set_latency(500)
     with own.processes() as workforce:
-        assert own.reembed("start").code == 0
+        # One chunk, which would take the worker fifteen seconds at least
+        assert own.reembed("start", CHUNK_SIZE="600").code == 0
+        own.stack.provider.set_latency(latency)
         own.wait_for(lambda status: status["chunks"]["running"] == 1)
         began = time.monotonic()
         os.kill(workforce.workers[0].pid, signal.SIGTERM)
         workforce.workers[0].wait_for_success(10)
         assert time.monotonic() - began < 10
         status = own.status()
-        assert status["chunks"]["running"] == 0
         assert status["state"] == "backfilling"
+        assert status["chunks"] == {"pending": 1, "running": 0, "done": 0, "failed": 0}
+        assert 0 < status["pending"] <= 600
+        # Its attempts are untouched: it left in good order
+        with own.connect() as database:
+            assert database.execute("SELECT strikes FROM reembed.chunks").fetchall() == [(0,)]
 
 
 def test_a_wrong_key_stops_the_migration_with_the_reason_and_mending_it_lets_it_go_on(
