@@ -34,7 +34,7 @@ class ReembedError(Exception):
     def __init__(self, **fields: object) -> None:
         self.fields = fields
         # A reason that is a sentence brings its own full stop
-        told = {name: value.rstrip(".") if isinstance(value, str) else value for name, value in fields.items()}
+        told = fields | {"reason": str(fields.get("reason")).rstrip(".")}
         super().__init__(" ".join(inspect.cleandoc(type(self).__doc__ or "").format(**told).split()))
 
 

@@ -153,6 +153,7 @@ CREATE TABLE reembed.failures (
     PRIMARY KEY (migration_id, document_id)
 );
 
+-- Every judgement; the gate reads the newest
 CREATE TABLE reembed.validations (
     id           bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     migration_id bigint NOT NULL REFERENCES reembed.migrations ON DELETE CASCADE,

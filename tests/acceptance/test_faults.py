@@ -165,6 +165,7 @@ def test_a_paused_migration_stands_still_until_it_is_resumed(own: Installation) 
         own.wait_for(lambda status: status["embedded"] >= 20)
         assert own.reembed("pause").code == 0
         still = own.wait_for(lambda status: status["chunks"]["running"] == 0)
+        assert still["chunks"]["pending"] == 1
         time.sleep(2)
         assert own.status()["embedded"] == still["embedded"]
         assert still["waiting_for"] == "an operator paused it; `reembed resume` continues"
