@@ -1,0 +1,35 @@
+"""The Celery application, as far as it can be wrong without being run."""
+
+from config import celery_app, result_backend
+from config.settings import Settings
+
+CONFIGURATION = celery_app.configuration(
+    Settings.model_validate({"database_url": "postgresql:///x", "catch_up_every_seconds": 7})
+)
+
+
+def test_messages_are_json_alone() -> None:
+    assert CONFIGURATION["accept_content"] == ["json"]
+    assert {CONFIGURATION[f"{what}_serializer"] for what in ("task", "result", "event")} == {"json"}
+
+
+def test_callbacks_and_the_schedule_never_wait_behind_chunks() -> None:
+    assert CONFIGURATION["task_routes"] == {"reembed.embed_chunk": {"queue": "reembed.embed"}}
+    assert CONFIGURATION["task_default_queue"] == "reembed.control"
+    assert [queue.name for queue in CONFIGURATION["task_queues"]] == ["reembed.embed", "reembed.control"]
+
+
+def test_a_message_is_held_by_one_worker_until_its_task_is_over() -> None:
+    assert (CONFIGURATION["task_acks_late"], CONFIGURATION["worker_prefetch_multiplier"]) == (True, 1)
+
+
+def test_a_tick_of_the_schedule_expires_before_the_next() -> None:
+    (entry,) = CONFIGURATION["beat_schedule"].values()
+    assert (entry["task"], entry["schedule"]) == ("reembed.advance_all", 7)
+    assert entry["options"] == {"expires": 7, "queue": "reembed.control"}
+
+
+def test_nobody_subscribes_to_results() -> None:
+    assert result_backend.Loader.override_backends["redis"] == "config.result_backend:RedisBackend"
+    assert result_backend.Loader.override_backends["rediss"] == "config.result_backend:RedisBackend"
+    assert celery_app.app.loader_cls == "config.result_backend:Loader"

@@ -1,0 +1,94 @@
+"""What `status` says, above all why nothing moves."""
+
+import dataclasses
+
+import pytest
+
+from orchestrator import progress
+from reembed.database.chunks import Counts
+
+NOTHING = Counts(
+    pending=0, running=0, done=0, failed=0, given_up=0, published=0, documents=0, finished=0, embedded=0, tokens=0,
+    seconds=0.0, idle_seconds=None, waiting_for=None, error=None,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("state", "reason", "counts", "expected"),
+    [
+        ("planned", None, {}, None),
+        ("backfilling", None, {"running": 1, "pending": 3, "published": 3, "idle_seconds": 60.0}, None),
+        ("backfilling", None, {"pending": 3, "published": 3, "idle_seconds": 1.0}, None),
+        (
+            "backfilling",
+            None,
+            {"pending": 3, "published": 3, "idle_seconds": 12.4},
+            "no worker has taken a chunk for 12 s; start one with "
+            "`celery -A config.celery_app worker -Q reembed.embed`",
+        ),
+        (
+            "backfilling",
+            None,
+            {"done": 3, "idle_seconds": 30.0},
+            "every chunk is done and nobody goes on for 30 s; start "
+            "`celery -A config.celery_app worker -Q reembed.control` and `celery -A config.celery_app beat`",
+        ),
+        (
+            "backfilling",
+            None,
+            {"running": 1, "waiting_for": "429; trying again in 8 s"},
+            "429; trying again in 8 s",
+        ),
+        ("backfilling", None, {"running": 1, "failed": 1, "error": "it broke"}, "it broke"),
+        ("paused", "an operator", {"waiting_for": "something else"}, "an operator"),
+        ("failed", "chunks failed", {}, "chunks failed"),
+        ("indexing", None, {"done": 3, "idle_seconds": 900.0}, "the index"),
+        ("switched", "the key is wrong", {"done": 3, "idle_seconds": 900.0}, "the key is wrong"),
+        ("cleaned", None, {"done": 3, "idle_seconds": 900.0}, None),
+    ],
+)
+def test_every_wait_has_a_reason_that_a_person_can_read(
+    state: str, reason: str | None, counts: dict[str, object], expected: str | None
+) -> None:
+    assert progress.waiting_for(state, reason, dataclasses.replace(NOTHING, **counts)) == expected  # type: ignore[arg-type]
+
+
+def status(**fields: object) -> progress.Status:
+    whole: dict[str, object] = {
+        "migration": 3, "table": "public.documents", "model": "new (768)", "state": "backfilling", "documents": 10_000,
+        "embedded": 2_500, "pending": 7_499, "failed": 1, "without_text": 0, "chunks": {}, "tokens": 0,
+        "documents_per_second": 125.0, "eta_seconds": 60.0, "waiting_for": None, "active_column": "embedding",
+        "canary_percent": 0,
+    }  # fmt: skip
+    return progress.Status(**(whole | fields))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("fields", "sentence"),
+    [
+        (
+            {},
+            "migration 3 of public.documents to new (768): backfilling, 2,500 of 10,000 documents (25%), "
+            "125 a second, 60 s left, 1 refused by the provider",
+        ),
+        (
+            {"waiting_for": "the quota", "failed": 0, "eta_seconds": None, "documents_per_second": None},
+            "migration 3 of public.documents to new (768): backfilling, 2,500 of 10,000 documents (25%), "
+            "waiting: the quota",
+        ),
+        (
+            {"state": "ready", "embedded": 10_000, "failed": 0, "eta_seconds": None},
+            "migration 3 of public.documents to new (768): ready, 10,000 of 10,000 documents (100%)",
+        ),
+    ],
+)
+def test_progress_is_a_sentence(fields: dict[str, object], sentence: str) -> None:
+    assert status(**fields).sentence() == sentence
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(0.4, "0 s"), (89, "89 s"), (91, "2 min"), (5_399, "1 h 30 min"), (7_260, "2 h 1 min")],
+)
+def test_a_duration_is_said_as_a_person_says_it(seconds: float, words: str) -> None:
+    assert progress.duration(seconds) == words

@@ -1,0 +1,83 @@
+"""The environment: defaults, mistakes, secrets."""
+
+import pytest
+
+from config.settings import Settings
+from reembed import settings
+
+
+@pytest.fixture(autouse=True)
+def _database(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_URL", "postgresql://me:verysecret@localhost/rag")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        (
+            "EMBED_DIMENSIONS",
+            "0",
+            "EMBED_DIMENSIONS cannot be used: Input should be greater than or equal to 1.",
+        ),
+        (
+            "INDEX_METHOD",
+            "btree",
+            "INDEX_METHOD cannot be used: Input should be 'hnsw', 'ivfflat' or 'none'.",
+        ),
+        (
+            "EMBED_BATCH_SIZE",
+            "9999",
+            "EMBED_BATCH_SIZE cannot be used: Input should be less than or equal to 2048.",
+        ),
+        ("STORAGE", "companion", "STORAGE cannot be used: Input should be 'column'."),
+    ],
+)
+def test_a_bad_value_is_named_with_the_reason(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, message: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(settings.InvalidSetting) as error:
+        Settings.load()
+    assert str(error.value) == f"{message} Set it in the environment and try again."
+    assert error.value.exit_code == 2
+
+
+def test_a_missing_database_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DATABASE_URL")
+    with pytest.raises(settings.InvalidSetting) as error:
+        Settings.load()
+    assert str(error.value) == "DATABASE_URL is not set. Set it in the environment and try again."
+
+
+def test_empty_means_unset(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("EMBED_DIMENSIONS", "OLD_EMBED_MODEL", "CHUNK_SIZE", "USE_V2_EMBEDDINGS"):
+        monkeypatch.setenv(name, "")
+    loaded = Settings.load()
+    assert (loaded.embed_dimensions, loaded.old_embed_model, loaded.chunk_size) == (768, None, None)
+    assert loaded.use_v2_embeddings is None
+
+
+def test_no_secret_is_in_what_settings_print(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-verysecret")
+    monkeypatch.setenv("OLD_OPENAI_API_KEY", "sk-verysecret-too")
+    loaded = Settings.load()
+    for shown in (repr(loaded), str(loaded), repr(loaded.new_endpoint), repr(loaded.old_endpoint)):
+        assert "verysecret" not in shown
+
+
+def test_the_old_model_falls_back_on_the_new_ones_endpoint_and_the_old_columns_width(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("OLD_EMBED_MODEL", "old")
+    loaded = Settings.load()
+    assert loaded.old_model(1536) == settings.Model("old", 1536)
+    assert loaded.old_endpoint == loaded.new_endpoint
+    monkeypatch.setenv("OLD_EMBED_DIMENSIONS", "3")
+    monkeypatch.setenv("OLD_OPENAI_BASE_URL", "https://old.example/v1")
+    loaded = Settings.load()
+    assert loaded.old_model(1536) == settings.Model("old", 3)
+    assert loaded.old_endpoint.base_url == "https://old.example/v1"
+
+
+def test_without_an_old_model_there_is_none() -> None:
+    assert Settings.load().old_model(1536) is None
