@@ -51,8 +51,6 @@ def _backfilling(connection: Connection, settings: Settings, migration: Migratio
         reason = f"{counts.given_up} chunks failed {settings.max_chunk_attempts} times: {counts.error}"
         ledger.change_state(connection, migration, "failed", reason)
         return False
-    # The trigger sees to this; the scan proves it, whatever happened to the trigger
-    documents.mark_stale(connection, migration)
     return _caught_up(connection, migration) and _change(connection, migration, "indexing")
 
 
@@ -104,6 +102,8 @@ def _settle(connection: Connection, settings: Settings, migration: Migration) ->
 
 def _caught_up(connection: Connection, migration: Migration) -> bool:
     """Whether too little is pending to wait for; where it is not, chunks for it are on their way."""
+    # The trigger sees to changed texts; the scan proves it, whatever happened to the trigger
+    documents.mark_pending(connection, migration)
     pending = documents.count_pending(connection, migration)
     if pending < _FEW and chunks.count_catch_ups(connection, migration.id) >= _ROUNDS:
         return True

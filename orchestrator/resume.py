@@ -1,7 +1,7 @@
 """A person stops a backfill, lets it go on, or has what failed tried again."""
 
 from orchestrator import dispatch
-from reembed.database import chunks, ledger
+from reembed.database import chunks, documents, ledger
 from reembed.database.connection import Connection
 from reembed.database.ledger import Migration
 
@@ -25,14 +25,16 @@ def resume(connection: Connection, migration: Migration) -> None:
 
 
 def retry(connection: Connection, migration: Migration) -> tuple[int, int]:
-    """Failed chunks and recorded failures, now and with all their attempts; how many of each.
+    """Failed chunks, now and with all their attempts; refused documents; stale and invalid vectors.
 
-    A migration that failed goes on. Raises ledger.WrongState for one that is over.
+    Returns how many chunks and how many documents. A migration that failed goes on. Raises ledger.WrongState for one
+    that is over, or paused.
     """
     if migration.state in ("planned", "paused", "cleaned", "aborted"):
         raise ledger.wrong_state(migration, "retry")
     rerun = chunks.rerun_failed(connection, migration.id, everything=True)
     released = chunks.release_failures(connection, migration.id)
+    released += documents.mark_pending(connection, migration)
     if migration.state == "failed":
         unfinished = chunks.count(connection, migration.id).unfinished
         ledger.change_state(connection, migration, "backfilling" if unfinished else "indexing")

@@ -55,6 +55,8 @@ def embed_chunk(tools: Tools, migration_id: int, number: int) -> None:
     try:
         if _Work(tools, migration, claim).run():
             chunks.finish(database, claim)
+            # Whatever kept the migration waiting does not any more
+            ledger.set_reason(database, migration_id, None)
             _log.info("event=chunk_done migration=%s chunk=%s", migration_id, number)
         else:
             chunks.give_back(database, claim)

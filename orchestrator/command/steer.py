@@ -28,7 +28,7 @@ def resume() -> None:
 
 @click.command()
 def retry() -> None:
-    """Try failed chunks and refused documents again, now."""
+    """Try failed chunks, refused documents and unusable vectors again, now."""
     with session.opened() as (database, settings):
         dispatch.check_broker()
         migration = session.migration_of(database, settings)

@@ -42,13 +42,13 @@ class Verdict:
             )
         if self.census.stale:
             faults.append(
-                f"{self.census.stale:,} vectors are of an older text: the schedule embeds them anew, then "
+                f"{self.census.stale:,} vectors are of an older text: `reembed retry` has them made anew, then "
                 "`reembed validate`"
             )
         if self.census.invalid:
             faults.append(
                 f"{self.census.invalid:,} vectors are missing or zero though a model is named beside them: "
-                "`reembed abort`, then `reembed start`"
+                "`reembed retry` has them made anew, then `reembed validate`"
             )
         if identity_check.holds(self.identity) is False:
             faults.append(

@@ -84,9 +84,9 @@ def census(connection: Connection, migration: Migration) -> Census:
     return Census(**queries.one(connection, "count_documents", migration.names))
 
 
-def mark_stale(connection: Connection, migration: Migration) -> int:
-    """Make pending what a census found stale; how many."""
-    return queries.run(connection, "mark_stale", migration.names).rowcount
+def mark_pending(connection: Connection, migration: Migration) -> int:
+    """Make pending what a census would find stale or invalid; how many."""
+    return queries.run(connection, "mark_pending", migration.names).rowcount
 
 
 def count_pending(connection: Connection, migration: Migration) -> int:

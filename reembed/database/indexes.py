@@ -18,6 +18,7 @@ def build(connection: Connection, migration: Migration, rows: int) -> None:
     blocks neither reads nor writes.
     """
     target = migration.table
+    queries.run(connection, "take_time")
     _ensure(connection, migration, "create_pending_index", target.pending_index, {})
     if migration.index_method != "none":
         _ensure(connection, migration, "create_vector_index", target.new_index, _definition(migration, rows))

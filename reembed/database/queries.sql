@@ -68,10 +68,11 @@ SELECT count(*) AS documents,
                           AND (d.{new} IS NULL OR vector_norm(d.{new}) = 0)) AS invalid
   FROM {table} d
 
--- mark_stale --
--- What the scan found stale (a trigger that was dropped or disabled for a while) becomes pending again
+-- mark_pending --
+-- What a census finds stale (a trigger that was dropped or disabled for a while) or invalid becomes pending again
 UPDATE {table} d SET {new_model} = NULL
- WHERE d.{new_model} = {model} AND d.{new_hash} IS DISTINCT FROM md5(d.{content})::uuid
+ WHERE d.{new_model} = {model}
+   AND (d.{new_hash} IS DISTINCT FROM md5(d.{content})::uuid OR d.{new} IS NULL OR vector_norm(d.{new}) = 0)
 
 -- count_pending --
 -- Cheap once the index on pending documents exists
@@ -421,6 +422,10 @@ CREATE INDEX {concurrently} {index_name} ON {only} {table} USING {method} ({expr
 -- Nearly empty; makes finding and counting pending documents cheap from now on
 CREATE INDEX {concurrently} {index_name} ON {only} {table} ({id})
     WHERE {new_model} IS DISTINCT FROM {model} AND {content} <> ''
+
+-- take_time --
+-- A role's statement_timeout is meant for queries, not for building an index
+SELECT set_config('statement_timeout', '0', false)
 
 -- partitions --
 -- The leaves of a partitioned table; none where it is an ordinary one

@@ -190,7 +190,7 @@ def test_a_census_finds_what_slipped_past_a_disabled_trigger(
     database.execute('ALTER TABLE documents DISABLE TRIGGER "~reembed"')
     database.execute("UPDATE documents SET content = 'unnoticed' WHERE id = 7")
     assert documents.census(database, migration).stale == 1
-    assert documents.mark_stale(database, migration) == 1
+    assert documents.mark_pending(database, migration) == 1
     assert 7 in pending(database, migration)
 
 
@@ -201,6 +201,8 @@ def test_a_census_counts_vectors_that_no_search_can_use(
     database.execute("UPDATE documents SET embedding_v2 = %s WHERE id = 7", [str([0.0] * 64)])
     database.execute("UPDATE documents SET embedding_v2 = NULL WHERE id = 14")
     assert documents.census(database, migration).invalid == 2
+    assert documents.mark_pending(database, migration) == 2
+    assert {7, 14} <= pending(database, migration)
 
 
 def test_a_table_has_no_transaction_open_while_a_batch_is_away(

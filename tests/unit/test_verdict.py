@@ -33,11 +33,12 @@ def test_integrity_decides_and_a_low_overlap_does_not() -> None:
         ),
         (
             {"stale": 2},
-            "2 vectors are of an older text: the schedule embeds them anew, then `reembed validate`",
+            "2 vectors are of an older text: `reembed retry` has them made anew, then `reembed validate`",
         ),
         (
             {"invalid": 3},
-            "3 vectors are missing or zero though a model is named beside them: `reembed abort`, then `reembed start`",
+            "3 vectors are missing or zero though a model is named beside them: "
+            "`reembed retry` has them made anew, then `reembed validate`",
         ),
     ],
 )
