@@ -8,7 +8,7 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
-from reembed.database import chunks, documents, flags, ledger
+from reembed.database import chunks, documents, failures, flags, ledger
 from reembed.database.connection import Connection
 from reembed.database.ledger import Migration
 
@@ -68,7 +68,7 @@ class Status:
 
 def status(connection: Connection, migration: Migration) -> Status:
     counts = chunks.count(connection, migration.id)
-    failures = chunks.count_failures(connection, migration)
+    refused = failures.count(connection, migration)
     without_text = 0
     if migration.state in _BACKFILL:
         total, pending = counts.documents, counts.documents - counts.finished
@@ -89,9 +89,9 @@ def status(connection: Connection, migration: Migration) -> Status:
         model=str(migration.new_model),
         state=migration.state,
         documents=total,
-        embedded=max(total - pending - failures - without_text, 0),
+        embedded=max(total - pending - refused - without_text, 0),
         pending=pending,
-        failed=failures,
+        failed=refused,
         without_text=without_text,
         chunks={
             "pending": counts.pending,

@@ -1,7 +1,7 @@
 """A person stops a backfill, lets it go on, or has what failed tried again."""
 
 from orchestrator import dispatch
-from reembed.database import chunks, documents, ledger
+from reembed.database import chunks, documents, failures, ledger
 from reembed.database.connection import Connection
 from reembed.database.ledger import Migration
 
@@ -33,7 +33,7 @@ def retry(connection: Connection, migration: Migration) -> tuple[int, int]:
     if migration.state in ("planned", "paused", "cleaned", "aborted"):
         raise ledger.wrong_state(migration, "retry")
     rerun = chunks.rerun_failed(connection, migration.id, everything=True)
-    released = chunks.release_failures(connection, migration.id)
+    released = failures.release(connection, migration)
     released += documents.mark_pending(connection, migration)
     if migration.state == "failed":
         unfinished = chunks.count(connection, migration.id).unfinished

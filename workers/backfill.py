@@ -35,6 +35,8 @@ WORK_SECONDS = 600
 # Seconds that passing faults of the provider are waited out inside a task; after that the chunk is put off
 PATIENCE_SECONDS = 120
 PUT_OFF_SECONDS = 30
+# All workers pause for so long after a 429 that names no time
+PAUSE_SECONDS = 1.0
 # A worker that was told to stop waits this long for the answers in flight, then leaves without them
 DRAIN_SECONDS = 7
 # How often the loop looks up when no answer comes
@@ -144,7 +146,12 @@ class _Work:
 
         def request(texts: Sequence[str]) -> Embedded:
             self._tools.quota.take(batch.estimated_tokens, self._tools.stop, self._note_wait)
-            return self._provider.embed_documents(texts)
+            try:
+                return self._provider.embed_documents(texts)
+            except errors.ProviderOverloaded as overload:
+                # It was said to one worker and is meant for all
+                self._tools.quota.pause(overload.retry_after or PAUSE_SECONDS)
+                raise
 
         return embed_apart(lambda texts: self._patience.call(request, texts), batch.texts)
 

@@ -1,8 +1,11 @@
-"""The quota: requests and tokens a minute, shared by every worker of every replica.
+"""The quota: requests and tokens a minute, and the provider's own pauses, shared by every worker of every replica.
 
 One reservation in Redis covers both limits at once, by Redis's own clock, so that no worker's clock matters and nothing
-is spent on one limit when the other refuses. It is virtual scheduling (GCRA): the script moves the time at which each
-limit is next free and answers how long to sleep. Nobody polls, and who asked first goes first.
+is spent on one limit when the other makes it wait. It is virtual scheduling (GCRA): the script moves the time at which
+each limit is next free and answers how long to sleep. Nobody polls, and who asked first goes first.
+
+A provider that says "too many requests" says so to one worker and means all of them: that worker sets a pause, and
+whoever asks next waits for its end.
 """
 
 import threading
@@ -10,28 +13,40 @@ from collections.abc import Callable
 from typing import Any
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from config.settings import Settings
 from reembed import errors
 
-# KEYS: one for each limit. ARGV for each: the cost in microseconds of this limit's time, and the burst it allows
+# KEYS: the pause, then one for each limit. ARGV for each limit: the cost in microseconds of its time, and its burst
 _RESERVE = """
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
-local wait = 0
-for i, key in ipairs(KEYS) do
-  local cost, burst = tonumber(ARGV[2 * i - 1]), tonumber(ARGV[2 * i])
-  local free_at = math.max(now, tonumber(redis.call('GET', key) or '0')) + cost
-  redis.call('SET', key, string.format('%.0f', free_at), 'PX', math.ceil((free_at - now) / 1000) + 1000)
+local wait = math.max(0, tonumber(redis.call('GET', KEYS[1]) or '0') - now)
+for i = 2, #KEYS do
+  local cost, burst = tonumber(ARGV[2 * i - 3]), tonumber(ARGV[2 * i - 2])
+  local free_at = math.max(now, tonumber(redis.call('GET', KEYS[i]) or '0')) + cost
+  redis.call('SET', KEYS[i], string.format('%.0f', free_at), 'PX', math.ceil((free_at - now) / 1000) + 1000)
   wait = math.max(wait, free_at - burst - now)
 end
 return math.ceil(wait)
 """
 
-_MINUTE = 60_000_000
-# Microseconds of a limit that may be used at once after a pause: smooth enough for providers that count by the second
-_BURST = 1_000_000
-_KEYS = ("reembed:{quota}:requests", "reembed:{quota}:tokens")
+# A pause is only ever made longer: of two workers that were refused, the one told to wait longest is right
+_PAUSE = """
+local time = redis.call('TIME')
+local ends = time[1] * 1000000 + time[2] + tonumber(ARGV[1])
+if ends > tonumber(redis.call('GET', KEYS[1]) or '0') then
+  redis.call('SET', KEYS[1], string.format('%.0f', ends), 'PX', math.ceil(tonumber(ARGV[1]) / 1000) + 1000)
+end
+"""
+
+_SECOND = 1_000_000
+_MINUTE = 60 * _SECOND
+# Microseconds of a limit that may be used at once after it lay idle: smooth enough for who counts by the second
+_BURST = _SECOND
+_PAUSED, _REQUESTS, _TOKENS = (f"reembed:{{quota}}:{name}" for name in ("pause", "requests", "tokens"))
 
 
 class QuotaNeedsRedis(errors.Usage):
@@ -41,51 +56,75 @@ class QuotaNeedsRedis(errors.Usage):
     """
 
 
-class Quota:
-    """Without limits it costs nothing and needs no Redis."""
+def connect(url: str) -> redis.Redis:
+    """Quick to give up: a request waits for this, and Patience tries again."""
+    retry = Retry(NoBackoff(), retries=1)
+    return redis.Redis.from_url(url, socket_timeout=2, socket_connect_timeout=2, retry=retry)
 
-    def __init__(
-        self, client: "redis.Redis | None", requests_per_minute: int, tokens_per_minute: int
-    ) -> None:
+
+class Quota:
+    """Without limits only pauses are shared, and a Redis that does not answer holds up nobody."""
+
+    def __init__(self, client: redis.Redis | None, requests_per_minute: int, tokens_per_minute: int) -> None:
         self._client = client
-        self._limits = (requests_per_minute, tokens_per_minute)
+        self._limits = {
+            key: limit
+            for key, limit in ((_REQUESTS, requests_per_minute), (_TOKENS, tokens_per_minute))
+            if limit
+        }
         self._reserve = client.register_script(_RESERVE) if client else None
+        self._pause = client.register_script(_PAUSE) if client else None
 
     @classmethod
     def of(cls, settings: Settings) -> "Quota":
         """Raises QuotaNeedsRedis."""
         limits = (settings.embed_requests_per_minute, settings.embed_tokens_per_minute)
-        if not any(limits):
-            return cls(None, *limits)
         for url in (settings.result_backend, settings.celery_broker_url):
             if url.startswith(("redis://", "rediss://")):
-                client = redis.Redis.from_url(url, socket_timeout=5, socket_connect_timeout=5)
-                return cls(client, *limits)
-        raise QuotaNeedsRedis
+                return cls(connect(url), *limits)
+        if any(limits):
+            raise QuotaNeedsRedis
+        return cls(None, *limits)
 
     def reserve(self, tokens: int) -> float:
-        """Reserve one request of so many tokens; the seconds to wait before it may be sent."""
-        if self._reserve is None:
-            return 0.0
-        keys: list[str] = []
+        """Reserve one request of so many tokens; the seconds to wait before it may be sent.
+
+        Raises errors.ProviderUnavailable where there are limits and Redis does not answer: to guess would be to burst.
+        """
+        costs = {_REQUESTS: 1, _TOKENS: tokens}
         arguments: list[Any] = []
-        for key, limit, cost in zip(_KEYS, self._limits, (1, tokens), strict=True):
-            if limit:
-                keys.append(key)
-                arguments += [cost * _MINUTE // limit, _BURST]
-        try:
-            return max(0.0, int(self._reserve(keys=keys, args=arguments)) / 1e6)
-        except redis.RedisError as error:
-            raise errors.ProviderUnavailable(
-                reason=f"the quota cannot be read from Redis ({error})"
-            ) from error
+        for key, limit in self._limits.items():
+            arguments += [costs[key] * _MINUTE // limit, _BURST]
+        return self._wait([_PAUSED, *self._limits], arguments)
 
     def take(self, tokens: int, stop: threading.Event, on_wait: Callable[[str, float], None]) -> None:
         """Wait for one request's share of the quota, or until `stop`."""
-        if seconds := self.reserve(tokens):
-            on_wait("the quota", seconds)
+        seconds = self.reserve(tokens)
+        while seconds > 0 and not stop.is_set():
+            on_wait("the quota, or a pause that the provider asked for", seconds)
             stop.wait(seconds)
+            # A reservation knows nothing of a pause that was set after it was made
+            seconds = self._wait([_PAUSED], [])
+
+    def pause(self, seconds: float) -> None:
+        """Nobody asks the provider for so long. Best effort: whoever does not hear of it is refused, and pauses too."""
+        if self._pause is not None:
+            try:
+                self._pause(keys=[_PAUSED], args=[int(seconds * _SECOND)])
+            except redis.RedisError:
+                return
 
     def close(self) -> None:
         if self._client is not None:
             self._client.close()
+
+    def _wait(self, keys: list[str], arguments: list[Any]) -> float:
+        if self._reserve is None:
+            return 0.0
+        try:
+            return max(0, int(self._reserve(keys=keys, args=arguments))) / _SECOND
+        except redis.RedisError as error:
+            if not self._limits:
+                return 0.0
+            reason = f"the quota cannot be read from Redis ({type(error).__name__})"
+            raise errors.ProviderUnavailable(reason=reason) from error

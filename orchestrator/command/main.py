@@ -19,6 +19,7 @@ _COMMANDS = {
     "plan": "plan",
     "start": "start",
     "status": "status",
+    "failures": "failures",
     "pause": "steer",
     "resume": "steer",
     "retry": "steer",

@@ -179,13 +179,3 @@ def count(connection: Connection, migration_id: int) -> Counts:
 def count_catch_ups(connection: Connection, migration_id: int) -> int:
     """How often the migration caught up since it entered its present state."""
     return int(queries.one(connection, "count_catch_ups", None, migration_id=migration_id)["rounds"])
-
-
-def count_failures(connection: Connection, migration: Migration) -> int:
-    """Documents whose present text the provider refuses."""
-    return int(queries.one(connection, "count_failures", migration.names)["failures"])
-
-
-def release_failures(connection: Connection, migration_id: int) -> int:
-    """Forget the refusals, so that these documents are pending again; their number."""
-    return queries.run(connection, "release_failures", None, migration_id=migration_id).rowcount

@@ -234,9 +234,16 @@ SELECT count(*) AS failures
   FROM reembed.failures f JOIN {table} d ON d.{id} = f.document_id::{key_type}
  WHERE f.migration_id = {migration} AND f.content_hash = md5(d.{content})::uuid
 
+-- list_failures --
+-- The same, one by one
+SELECT f.document_id, f.reason, f.failed_at
+  FROM reembed.failures f JOIN {table} d ON d.{id} = f.document_id::{key_type}
+ WHERE f.migration_id = {migration} AND f.content_hash = md5(d.{content})::uuid
+ ORDER BY f.failed_at DESC, f.document_id
+
 -- release_failures --
 -- The documents are tried again
-DELETE FROM reembed.failures WHERE migration_id = %(migration_id)s
+DELETE FROM reembed.failures WHERE migration_id = {migration}
 
 -- ledger_exists --
 -- Whether any `start` was ever made in this database

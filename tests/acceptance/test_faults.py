@@ -140,11 +140,14 @@ def test_one_refused_document_is_recorded_with_the_words_of_the_provider_and_the
         rows = database.execute("SELECT document_id, reason FROM reembed.failures").fetchall()
         assert [row[0] for row in rows] == ["70"]
         assert "poisonous" not in rows[0][1]
+        (listed,) = own.reembed("failures", "--json").json["failures"]
+        assert (listed["id"], listed["reason"]) == rows[0]
         assert installation.wrong_documents(database, DOCUMENTS) == [70]
         # When its text changes, it is embedded like any other
         database.execute("UPDATE documents SET content = 'harmless words' WHERE id = 70")
         own.wait_for(lambda status: status["pending"] == 0 and status["embedded"] == 600)
         assert installation.wrong_documents(database, DOCUMENTS) == []
+        assert own.reembed("failures", "--json").json["failures"] == []
 
 
 def test_a_provider_that_is_overloaded_is_waited_for(own: Installation) -> None:

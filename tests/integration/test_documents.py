@@ -6,7 +6,7 @@ import pytest
 from psycopg import sql
 
 from reembed import errors
-from reembed.database import chunks, documents, ledger
+from reembed.database import chunks, documents, failures, ledger
 from reembed.database.chunks import Claim
 from reembed.database.connection import Connection
 from reembed.database.ledger import Migration
@@ -88,7 +88,7 @@ def test_a_worker_without_the_lease_writes_neither_vectors_nor_refusals(
     with pytest.raises(errors.LeaseLost):
         write(database, migration, claim, found, refused=1)
     assert documents.census(database, migration).embedded == 0
-    assert chunks.count_failures(database, migration) == 0
+    assert failures.count(database, migration) == 0
 
 
 def test_a_document_without_text_is_neither_pending_nor_an_error(
