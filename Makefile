@@ -38,5 +38,9 @@ format: setup ## let ruff put things in order
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+bench: setup ## every figure that the documents state
+	$(BIN)/python -m benchmarks.writing
+	$(BIN)/python -m benchmarks.trigger
+
 clean: ## remove what the targets made
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache dist
