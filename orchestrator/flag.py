@@ -48,13 +48,14 @@ def switch(connection: Connection, migration: Migration, *, force: bool) -> None
     _change(connection, migration, "switched", "switch")
 
 
-def rollback(connection: Connection, migration: Migration) -> None:
-    """Searches go back to the old column from their next query on. Raises NotSwitched."""
+def rollback(connection: Connection, migration: Migration) -> int:
+    """Searches go back to the old column from their next query on; how many documents that hides. Raises NotSwitched."""
     if migration.state != "switched":
         raise NotSwitched(migration=migration.id, state=migration.state, verb="roll back")
     validation = ledger.last_validation(connection, migration.id)
     passed = validation is not None and validation["passed"]
     _change(connection, migration, "ready" if passed else "needs_review", "roll back")
+    return documents.count_without_old(connection, migration)
 
 
 def cleanup(connection: Connection, migration: Migration) -> None:

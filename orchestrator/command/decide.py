@@ -21,8 +21,10 @@ def rollback() -> None:
     """Searches go back to the old column from their next query on."""
     with session.opened() as (database, settings):
         migration = session.migration_of(database, settings)
-        flag.rollback(database, migration)
+        hidden = flag.rollback(database, migration)
     click.echo(f"searches read {migration.table.old} again; `reembed switch` leads to the new column.")
+    if hidden:
+        click.echo(f"{hidden:,} documents have no old vector and are not found there.")
 
 
 @click.command()

@@ -93,6 +93,11 @@ def count_pending(connection: Connection, migration: Migration) -> int:
     return int(queries.one(connection, "count_pending", migration.names)["pending"])
 
 
+def count_without_old(connection: Connection, migration: Migration) -> int:
+    """Documents with text that have no old vector, such as those written after the old model was gone."""
+    return int(queries.one(connection, "count_without_old", migration.names)["documents"])
+
+
 def count_all(connection: Connection, migration: Migration) -> int:
     return int(queries.one(connection, "count_all", migration.names)["documents"])
 

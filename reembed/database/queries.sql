@@ -78,6 +78,10 @@ UPDATE {table} d SET {new_model} = NULL
 -- Cheap once the index on pending documents exists
 SELECT count(*) AS pending FROM {table} d WHERE {pending}
 
+-- count_without_old --
+-- Documents that a search of the old column cannot find
+SELECT count(*) AS documents FROM {table} d WHERE d.{old} IS NULL AND d.{content} <> ''
+
 -- is_empty --
 -- Whether there is any document
 SELECT NOT EXISTS (SELECT FROM {table} d) AS empty
