@@ -49,7 +49,10 @@ def switch(connection: Connection, migration: Migration, *, force: bool) -> None
 
 
 def rollback(connection: Connection, migration: Migration) -> int:
-    """Searches go back to the old column from their next query on; how many documents that hides. Raises NotSwitched."""
+    """Searches go back to the old column from their next query on. Returns how many documents that hides.
+
+    Raises NotSwitched.
+    """
     if migration.state != "switched":
         raise NotSwitched(migration=migration.id, state=migration.state, verb="roll back")
     validation = ledger.last_validation(connection, migration.id)

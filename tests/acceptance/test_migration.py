@@ -192,6 +192,9 @@ def test_documents_written_during_the_migration_end_with_the_vector_of_their_tex
         database.execute("UPDATE lively SET content = content || ' once more' WHERE id <= 280")
         shared.wait_for(lambda status: status["pending"] == 0, **environment)
         assert installation.wrong_documents(database, name) == []
+        # And whoever goes back is told how many documents that hides
+        ((hidden,),) = database.execute("SELECT count(*) FROM lively WHERE embedding IS NULL").fetchall()
+        assert f"{hidden:,} documents have no old vector" in shared.reembed("rollback", **environment).out
 
 
 def columns_of(database: connection.Connection, table: str) -> set[str]:
