@@ -1,6 +1,7 @@
 """What every command begins with: settings, a connection, the migration of the table that the environment names."""
 
 import json
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -8,9 +9,21 @@ from typing import Any
 import click
 
 from config.settings import Settings
+from reembed import errors
 from reembed.database import catalog, connection, ledger, table
 from reembed.database.connection import Connection
 from reembed.database.ledger import Migration
+
+
+class NobodyToAsk(errors.Usage):
+    """This cannot be undone, and there is no terminal to ask at; nothing was changed.
+
+    Add --yes if you mean it.
+    """
+
+
+class Declined(errors.Refused):
+    """Nothing was changed."""
 
 
 @contextmanager
@@ -35,6 +48,10 @@ def print_json(value: dict[str, Any]) -> None:
 
 
 def confirm(question: str, yes: bool) -> None:
-    """Ask before what cannot be undone. Without a terminal there is nobody to ask: --yes is needed."""
-    if not yes:
-        click.confirm(question, abort=True)
+    """Ask before what cannot be undone. Raises NobodyToAsk, Declined."""
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise NobodyToAsk
+    if not click.confirm(question):
+        raise Declined

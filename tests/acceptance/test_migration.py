@@ -68,7 +68,9 @@ def test_a_migration_from_start_to_cleanup_and_on_to_a_third_model(shared: Insta
         assert shared.status(**environment)["active_column"] == "embedding"
         assert shared.reembed("switch", **environment).code == 0
 
-        # And cleaned up
+        # And cleaned up, which nothing does without a yes
+        asked = shared.reembed("cleanup", **environment)
+        assert (asked.code, "Add --yes if you mean it." in asked.err) == (2, True), asked
         dry = shared.reembed("cleanup", "--dry-run", **environment)
         assert dry.code == 0, dry
         assert "embedding_v2" in columns_of(database, "whole")
