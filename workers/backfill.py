@@ -160,12 +160,30 @@ class _Work:
         for future in done:
             batch = self._in_flight.pop(future)
             try:
-                self._commit(batch.result(future.result()))
+                self._commit_apart(batch.result(future.result()))
                 self._waiting_for = None
             except Exception as error:
                 # The first fault counts; no new request, but the answers on their way are paid for
                 self._fault = self._fault or error
                 self._wanted = False
+
+    def _commit_apart(self, result: batches.Result) -> None:
+        """Commit what the database takes. A row that a constraint or a trigger refuses is that document's own affair.
+
+        A refused statement is halved until the document stands alone; it is recorded, and its neighbours are written.
+        """
+        try:
+            self._commit(result)
+        except (pg.IntegrityError, pg.DataError, pg.RaiseException) as error:
+            if len(result.embedded) > 1:
+                for half in result.halves():
+                    self._commit_apart(half)
+                return
+            # The name of the rule, and not what PostgreSQL says: its words may quote the row
+            rule = error.diag.constraint_name or error.sqlstate
+            self._commit(
+                result.refused_for(f"The database refuses its vector ({type(error).__name__}: {rule}).")
+            )
 
     @tenacity.retry(
         retry=tenacity.retry_if_exception_type(

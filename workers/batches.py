@@ -53,6 +53,19 @@ class Result:
     refused: dict[documents.Document, str]
     tokens: int
 
+    def halves(self) -> "tuple[Result, Result]":
+        """The same in two parts. Refusals and the bill go with the first."""
+        middle = len(self.embedded) // 2
+        return (
+            Result(self.embedded[:middle], self.vectors[:middle], self.refused, self.tokens),
+            Result(self.embedded[middle:], self.vectors[middle:], {}, 0),
+        )
+
+    def refused_for(self, reason: str) -> "Result":
+        """The same with all its documents refused."""
+        everyone = dict.fromkeys(self.embedded, reason)
+        return Result([], self.vectors[:0], self.refused | everyone, self.tokens)
+
 
 def of_chunk(
     connection: Connection, migration: ledger.Migration, claim: chunks.Claim, settings: Settings

@@ -10,7 +10,7 @@ from config import celery_app
 from config.settings import Settings
 from orchestrator import advance, dispatch
 from orchestrator.embedded.stack import Stack
-from reembed.database import chunks, connection, ledger, queries
+from reembed.database import chunks, connection, documents, failures, ledger, queries
 from reembed.database.connection import Connection
 from reembed.database.ledger import Migration
 from tests import installation
@@ -130,6 +130,18 @@ def test_chunks_that_used_up_their_attempts_fail_the_migration_with_the_reason(
     advance.advance(database, settings, migration.id)
     failed = ledger.get(database, migration.id)
     assert (failed.state, failed.reason) == ("failed", "1 chunks failed 5 times: it cannot be done")
+
+
+def test_a_document_whose_row_the_database_refuses_is_recorded_and_its_neighbours_are_written(
+    database: Connection, settings: Settings, migration: Migration
+) -> None:
+    database.execute("ALTER TABLE documents ADD CONSTRAINT never_21 CHECK (id <> 21 OR embedding_v2 IS NULL)")
+    embed(settings, migration, 1)
+    assert [(one.document_id, one.reason) for one in failures.find(database, migration)] == [
+        ("21", "The database refuses its vector (CheckViolation: never_21).")
+    ]
+    assert chunks.count(database, migration.id).done == 1
+    assert documents.census(database, migration).embedded == 4
 
 
 def test_messages_carry_integers_alone(
