@@ -71,7 +71,7 @@ def status(connection: Connection, migration: Migration) -> Status:
     refused = failures.count(connection, migration)
     without_text = 0
     if migration.state in _BACKFILL:
-        total, pending = counts.documents, counts.documents - counts.finished
+        total, pending = counts.documents, counts.remaining
     elif migration.state in ("cleaned", "aborted"):
         total, pending = counts.documents, 0
     else:

@@ -46,8 +46,8 @@ class Counts:
     """Pending, with a message on its way."""
     documents: int
     """In the chunks of the plan, catching up left out."""
-    finished: int
-    """Of these: embedded, or found to need nothing."""
+    remaining: int
+    """Not embedded yet, in chunks that are not done, those for catching up among them."""
     embedded: int
     tokens: int
     seconds: float

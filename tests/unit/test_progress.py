@@ -8,7 +8,7 @@ from orchestrator import progress
 from reembed.database.chunks import Counts
 
 NOTHING = Counts(
-    pending=0, running=0, done=0, failed=0, given_up=0, published=0, documents=0, finished=0, embedded=0, tokens=0,
+    pending=0, running=0, done=0, failed=0, given_up=0, published=0, documents=0, remaining=0, embedded=0, tokens=0,
     seconds=0.0, idle_seconds=None, waiting_for=None, error=None,
 )  # fmt: skip
 
