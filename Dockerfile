@@ -1,10 +1,10 @@
-# The application: workers, control worker, beat, Flower and the command, by the same image.
+# The application: workers, control worker, beat, Flower and the command, all by one image.
 FROM python:3.12.12-slim-bookworm AS build
 WORKDIR /app
 RUN python -m venv /venv
 COPY pyproject.toml README.md LICENSE ./
 COPY reembed ./reembed
-# Not editable: the wheel brings the library and the command, the rooms below stand beside it
+# Not editable: the wheel brings the library and the command, the other rooms stand beside it
 RUN /venv/bin/pip install --no-cache-dir '.[application]'
 
 FROM python:3.12.12-slim-bookworm
@@ -18,7 +18,8 @@ COPY --from=build /venv /venv
 COPY config ./config
 COPY workers ./workers
 COPY orchestrator ./orchestrator
-USER reembed
+# By number, so that a cluster can see that it is not root
+USER 10001
 # Exec form, so that SIGTERM reaches Celery itself and the worker gives its chunk back
 CMD ["celery", "-A", "config.celery_app", "worker", "-Q", "reembed.embed", "-c", "2", "--prefetch-multiplier", "1", \
-     "-E", "-l", "INFO", "-n", "embed@%h", "--without-gossip", "--without-mingle"]
+     "-E", "-l", "INFO", "-n", "worker@%h", "--without-gossip", "--without-mingle"]

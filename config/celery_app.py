@@ -8,7 +8,7 @@ import sys
 from typing import Any
 
 from celery import Celery
-from kombu import Queue
+from kombu import Exchange, Queue
 
 from config import schedule
 from config.settings import Settings
@@ -36,7 +36,9 @@ def configuration(settings: Settings) -> dict[str, Any]:
         "result_serializer": "json",
         "event_serializer": "json",
         # Queues are these two; a typing error in a route fails instead of making a third
-        "task_queues": (Queue(EMBED_QUEUE), Queue(CONTROL_QUEUE)),
+        "task_queues": tuple(
+            Queue(name, exchange=Exchange(name), routing_key=name) for name in (EMBED_QUEUE, CONTROL_QUEUE)
+        ),
         "task_default_queue": CONTROL_QUEUE,
         "task_create_missing_queues": False,
         "task_routes": {"reembed.embed_chunk": {"queue": EMBED_QUEUE}},

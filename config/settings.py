@@ -1,6 +1,6 @@
 """What an operator sets in the environment, on top of what a service needs. Each default suits most tables."""
 
-from typing import Literal
+from typing import Literal, Self
 
 from pydantic import Field, SecretStr
 
@@ -62,3 +62,12 @@ class Settings(settings.Settings):
     @property
     def result_backend(self) -> str:
         return self.celery_result_backend or self.celery_broker_url
+
+    @classmethod
+    def load(cls) -> Self:
+        """Read the environment. Raises InvalidSetting."""
+        loaded = super().load()
+        if not loaded.result_backend.startswith(("redis://", "rediss://")):
+            problem = "is not a redis:// URL, and chords are counted in Redis whatever the broker is"
+            raise settings.InvalidSetting(name="CELERY_RESULT_BACKEND", problem=problem)
+        return loaded

@@ -28,9 +28,9 @@ class StillPending(errors.Refused):
 
 
 class TooLate(errors.Refused):
-    """Migration {migration} is {state}: there is nothing to abort.
+    """Migration {migration} is {state}, so it cannot be aborted.
 
-    `reembed rollback` leads back to the old column; after cleanup only a new migration does.
+    While it is switched, `reembed rollback` comes first; after cleanup only a new migration leads anywhere.
     """
 
 

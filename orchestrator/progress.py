@@ -114,10 +114,12 @@ def waiting_for(state: str, reason: str | None, counts: chunks.Counts) -> str | 
         return reason
     if state == "indexing":
         return "the index"
+    if state == "validating" and counts.unfinished == 0:
+        return "the judgement"
     if state in ("planned", "cleaned", "aborted"):
         return None
     silent = counts.idle_seconds is not None and counts.idle_seconds >= _SILENCE_SECONDS
-    if silent and counts.unfinished == 0 and state in ("backfilling", "validating"):
+    if silent and counts.unfinished == 0 and state == "backfilling":
         return NO_CONTROL_WORKER.format(seconds=counts.idle_seconds)
     if silent and counts.running == 0 and counts.published:
         return NO_WORKER.format(seconds=counts.idle_seconds)

@@ -47,7 +47,7 @@ class Installation:
         self.stack = stack
         self.logs = logs
         self.url = stack.postgres.url(database)
-        redis = 2 * (number % 8)
+        redis = 2 * number
         self.environment = {
             **stack.environment(database),
             "CELERY_BROKER_URL": stack.redis.url(redis),

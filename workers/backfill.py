@@ -227,4 +227,4 @@ class _Work:
             self._abandoned = True
 
     def _note_wait(self, reason: str, seconds: float) -> None:
-        self._waiting_for = f"{reason}; trying again in {seconds:.0f} s"
+        self._waiting_for = f"{reason.rstrip('.')}; trying again in {seconds:.0f} s"

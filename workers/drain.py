@@ -4,6 +4,7 @@ Celery's warm shutdown waits for the running task, however long that takes, and 
 signal. So the parent raises a flag in shared memory, and the loop of batches looks at it.
 """
 
+import signal
 from multiprocessing import sharedctypes
 from typing import Any
 
@@ -16,6 +17,12 @@ _requested = sharedctypes.RawValue("b", 0)
 @signals.worker_shutting_down.connect
 def _request(**_: Any) -> None:
     _requested.value = 1
+
+
+@signals.worker_process_init.connect
+def _stay(**_: Any) -> None:
+    """A child ends when its parent says so. honcho and systemd send SIGTERM to the whole group, children included."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
 def requested() -> bool:

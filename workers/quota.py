@@ -8,6 +8,7 @@ A provider that says "too many requests" says so to one worker and means all of 
 whoever asks next waits for its end.
 """
 
+import contextlib
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -49,13 +50,6 @@ _BURST = _SECOND
 _PAUSED, _REQUESTS, _TOKENS = (f"reembed:{{quota}}:{name}" for name in ("pause", "requests", "tokens"))
 
 
-class QuotaNeedsRedis(errors.Usage):
-    """EMBED_REQUESTS_PER_MINUTE and EMBED_TOKENS_PER_MINUTE are kept in Redis, and none is set.
-
-    Set CELERY_RESULT_BACKEND to a redis:// URL.
-    """
-
-
 def connect(url: str) -> redis.Redis:
     """Quick to give up: a request waits for this, and Patience tries again."""
     retry = Retry(NoBackoff(), retries=1)
@@ -65,26 +59,21 @@ def connect(url: str) -> redis.Redis:
 class Quota:
     """Without limits only pauses are shared, and a Redis that does not answer holds up nobody."""
 
-    def __init__(self, client: redis.Redis | None, requests_per_minute: int, tokens_per_minute: int) -> None:
+    def __init__(self, client: redis.Redis, requests_per_minute: int, tokens_per_minute: int) -> None:
+        """Per minute; 0 is no limit."""
         self._client = client
         self._limits = {
             key: limit
             for key, limit in ((_REQUESTS, requests_per_minute), (_TOKENS, tokens_per_minute))
             if limit
         }
-        self._reserve = client.register_script(_RESERVE) if client else None
-        self._pause = client.register_script(_PAUSE) if client else None
+        self._reserve = client.register_script(_RESERVE)
+        self._pause = client.register_script(_PAUSE)
 
     @classmethod
     def of(cls, settings: Settings) -> "Quota":
-        """Raises QuotaNeedsRedis."""
         limits = (settings.embed_requests_per_minute, settings.embed_tokens_per_minute)
-        for url in (settings.result_backend, settings.celery_broker_url):
-            if url.startswith(("redis://", "rediss://")):
-                return cls(connect(url), *limits)
-        if any(limits):
-            raise QuotaNeedsRedis
-        return cls(None, *limits)
+        return cls(connect(settings.result_backend), *limits)
 
     def reserve(self, tokens: int) -> float:
         """Reserve one request of so many tokens; the seconds to wait before it may be sent.
@@ -108,19 +97,13 @@ class Quota:
 
     def pause(self, seconds: float) -> None:
         """Nobody asks the provider for so long. Best effort: whoever does not hear of it is refused, and pauses too."""
-        if self._pause is not None:
-            try:
-                self._pause(keys=[_PAUSED], args=[int(seconds * _SECOND)])
-            except redis.RedisError:
-                return
+        with contextlib.suppress(redis.RedisError):
+            self._pause(keys=[_PAUSED], args=[int(seconds * _SECOND)])
 
     def close(self) -> None:
-        if self._client is not None:
-            self._client.close()
+        self._client.close()
 
     def _wait(self, keys: list[str], arguments: list[Any]) -> float:
-        if self._reserve is None:
-            return 0.0
         try:
             return max(0, int(self._reserve(keys=keys, args=arguments))) / _SECOND
         except redis.RedisError as error:

@@ -62,7 +62,7 @@ def _plan_lines(planned: Plan) -> list[str]:
         f"documents   {load.documents:,}",
         f"tokens      about {load.tokens:,} (estimated from a sample, rather too many than too few)",
         f"cost        {cost}",
-        f"chunks      {load.chunks:,} of {load.chunk_size:,} documents, in {load.waves(dispatch.WAVE)} waves",
+        f"chunks      {load.chunks:,} of {load.chunk_size:,} documents, in waves of {dispatch.WAVE:,}",
         f"requests    about {load.requests:,}",
         f"quota       {quota}",
         "",

@@ -29,6 +29,8 @@ class Redis:
         command += ["--appendonly", "yes", "--appendfsync", "everysec", "--maxmemory-policy", "noeviction"]
         # The append-only file is enough: no snapshots beside it
         command += ["--save", ""]
+        # Tests give every installation a pair of its own; a message for one must never reach another's worker
+        command += ["--databases", "512"]
         self._process = process.Process("Redis", command, directory / "redis.log")
 
     @property

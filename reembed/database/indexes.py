@@ -1,8 +1,11 @@
 """Indexes of a migration, built CONCURRENTLY after the backfill; an interrupted build is begun anew."""
 
+import functools
+from collections.abc import Mapping
+
 from psycopg import sql
 
-from reembed.database import distances, queries, table
+from reembed.database import distances, locking, queries, table
 from reembed.database.connection import Connection
 from reembed.database.ledger import Migration
 
@@ -58,7 +61,8 @@ def _ensure(
         return
     parent = {**migration.names, **definition, "concurrently": sql.SQL(""), "only": sql.SQL("ONLY")}
     if not _stands(connection, target.schema, target.name, name):
-        queries.run(connection, query, {**parent, "index_name": queries.identifier(name)})
+        parent["index_name"] = queries.identifier(name)
+        locking.change(connection, functools.partial(_run, connection, query, parent))
     for partition in partitions:
         leaf = (partition["schema"], partition["name"])
         # Numbered, since after `cleanup` the last migration's index lives on under its own name
@@ -69,7 +73,11 @@ def _ensure(
             "index": queries.identifier(target.schema, name),
             "partition_index": queries.identifier(leaf[0], leaf_name),
         }
-        queries.run(connection, "attach_index", attach)
+        locking.change(connection, functools.partial(_run, connection, "attach_index", attach))
+
+
+def _run(connection: Connection, query: str, names: Mapping[str, sql.Composable]) -> None:
+    queries.run(connection, query, names)
 
 
 def _create(

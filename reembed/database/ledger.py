@@ -24,7 +24,7 @@ class NoMigration(errors.Refused):
 class AnotherMigration(errors.Refused):
     """Migration {migration} of {table} to {model} is under way ({state}).
 
-    `reembed status` shows it; `reembed abort` gives it up.
+    `reembed status` shows it; {way_out}.
     """
 
 
@@ -109,8 +109,13 @@ def create(
 
 
 def another(migration: Migration) -> AnotherMigration:
+    switched = migration.state == "switched"
     return AnotherMigration(
-        migration=migration.id, table=migration.table, model=migration.new_model, state=migration.state
+        migration=migration.id,
+        table=migration.table,
+        model=migration.new_model,
+        state=migration.state,
+        way_out="`reembed cleanup` ends it" if switched else "`reembed abort` gives it up",
     )
 
 

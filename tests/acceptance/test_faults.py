@@ -90,7 +90,8 @@ def test_a_worker_that_is_asked_to_stop_gives_its_chunk_back_and_leaves_within_s
         own.stack.provider.set_latency(latency)
         own.wait_for(lambda status: status["chunks"]["running"] == 1)
         began = time.monotonic()
-        os.kill(workforce.workers[0].pid, signal.SIGTERM)
+        # To the whole group, children included, as honcho and systemd do
+        os.killpg(workforce.workers[0].pid, signal.SIGTERM)
         workforce.workers[0].wait_for_success(10)
         assert time.monotonic() - began < 10
         status = own.status()

@@ -10,7 +10,7 @@ from config.settings import Settings
 from orchestrator.embedded.stack import Stack
 from reembed import errors
 from workers import quota
-from workers.quota import Quota, QuotaNeedsRedis
+from workers.quota import Quota
 
 
 def settings_with(stack: Stack, **limits: int) -> Settings:
@@ -91,11 +91,3 @@ def test_a_redis_that_does_not_answer_holds_up_nobody_unless_there_are_limits() 
     with pytest.raises(errors.ProviderUnavailable, match="the quota cannot be read from Redis"):
         limited.reserve(1)
     away.close()
-
-
-def test_a_quota_without_a_redis_to_keep_it_in_is_refused(stack: Stack) -> None:
-    settings = settings_with(stack, embed_requests_per_minute=1).model_copy(
-        update={"celery_broker_url": "amqp://localhost", "celery_result_backend": "rpc://"}
-    )
-    with pytest.raises(QuotaNeedsRedis):
-        Quota.of(settings)

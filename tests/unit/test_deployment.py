@@ -1,5 +1,6 @@
-"""Procfile, compose file and image start the same processes, safely."""
+"""Procfile, compose file and image start the same processes, safely, with options that Celery and Flower have."""
 
+import importlib
 import re
 import shlex
 from typing import Any
@@ -7,17 +8,33 @@ from typing import Any
 import pytest
 import yaml
 
+from config.settings import Settings
 from orchestrator.embedded.process import CHECKOUT
 
 ROLES = ("worker", "control", "beat", "flower")
 
-COMPOSE: dict[str, Any] = yaml.safe_load((CHECKOUT / "docker-compose.yml").read_text())
+COMPOSE_TEXT = (CHECKOUT / "docker-compose.yml").read_text()
+COMPOSE: dict[str, Any] = yaml.safe_load(COMPOSE_TEXT)
+SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
+OURS = sorted(name for name, service in SERVICES.items() if "build" in service)
 PROCFILE = dict(
     line.split(": ", 1)
     for line in (CHECKOUT / "Procfile").read_text().splitlines()
     if not line.startswith("#")
 )
-DOCKERFILE = (CHECKOUT / "Dockerfile").read_text()
+DOCKERFILE = (CHECKOUT / "Dockerfile").read_text().replace("\\\n", "")
+SETTINGS = {name.upper() for name in Settings.model_fields}
+SECRET = re.compile(r"PASSWORD|_KEY$|_AUTH$|_URL$|_BACKEND$")
+
+# By hand: those keys of a service in the Compose specification that we use. Its JSON schema is in no package that we
+# depend on. For a key that it does not know, `docker compose` refuses the whole file
+SERVICE_KEYS = {
+    "build", "cap_drop", "command", "depends_on", "deploy", "entrypoint", "environment", "healthcheck", "image", "init",
+    "ports", "profiles", "read_only", "restart", "security_opt", "shm_size", "stop_grace_period", "tmpfs", "user",
+    "volumes",
+}  # fmt: skip
+HEALTHCHECK_KEYS = {"test", "interval", "timeout", "retries", "start_period"}
+DURATION = re.compile(r"\d+[smh]")
 
 
 def celery_command(role: str) -> list[str]:
@@ -26,54 +43,161 @@ def celery_command(role: str) -> list[str]:
     return words[words.index("celery") :]
 
 
+def celery_options(subcommand: str) -> set[str]:
+    module = importlib.import_module(f"celery.bin.{subcommand}")
+    return {option for parameter in getattr(module, subcommand).params for option in parameter.opts}
+
+
+def flower_options() -> set[str]:
+    # Flower defines them when this module is imported
+    importlib.import_module("flower.options")
+    options = importlib.import_module("tornado.options").options
+    return {f"--{name.replace('_', '-')}" for name in options}
+
+
 @pytest.mark.parametrize("role", ROLES)
 def test_compose_and_procfile_start_the_same(role: str) -> None:
     # Inside its container Flower listens to all; the port is published on loopback
     expected = [word.replace("127.0.0.1", "0.0.0.0") for word in celery_command(role)]  # noqa: S104
-    assert COMPOSE["services"][role]["command"] == expected
+    assert SERVICES[role]["command"] == expected
 
 
-def test_the_image_starts_a_worker() -> None:
-    match = re.search(r"^CMD (\[.*?\])$", DOCKERFILE.replace("\\\n", ""), re.MULTILINE)
-    assert match is not None, "no exec form"
-    assert yaml.safe_load(match[1]) == celery_command("worker")
+@pytest.mark.parametrize("role", ROLES)
+def test_every_option_of_the_procfile_exists(role: str) -> None:
+    application, *words = celery_command(role)[1:]
+    subcommand = words[1]
+    assert (application, words[0]) == ("-A", "config.celery_app")
+    known = flower_options() if subcommand == "flower" else celery_options(subcommand)
+    used = {word.split("=")[0] for word in words[2:] if word.startswith("-")}
+    used = {option.replace("_", "-") for option in used} if subcommand == "flower" else used
+    assert used
+    assert used <= known
 
 
-def test_the_image_runs_as_nobody_special_and_is_pinned() -> None:
-    assert re.search(r"^USER (?!root)\w+$", DOCKERFILE, re.MULTILINE)
-    for base in re.findall(r"^FROM (\S+)", DOCKERFILE, re.MULTILINE):
-        assert re.fullmatch(r"python:3\.\d+\.\d+-slim-\w+", base), base
+def test_every_queue_has_a_worker_and_a_schedule() -> None:
+    queues = {command[command.index("-Q") + 1] for role in ROLES if "-Q" in (command := celery_command(role))}
+    application = importlib.import_module("config.celery_app")
+    assert queues == {application.EMBED_QUEUE, application.CONTROL_QUEUE}
+    assert "beat" in celery_command("beat")
 
 
-@pytest.mark.parametrize("name", sorted(COMPOSE["services"]))
-def test_every_service_has_limits_and_drops_what_it_does_not_need(name: str) -> None:
-    service = COMPOSE["services"][name]
+def test_workers_on_one_machine_have_names_of_their_own() -> None:
+    # honcho says which of several it is; Flower shows two of one name as one
+    for role in ("worker", "control"):
+        assert f"-n ${{HONCHO_PROCESS_NAME:-{role}}}@%h" in PROCFILE[role]
+
+
+@pytest.mark.parametrize("name", sorted(SERVICES))
+def test_compose_knows_every_key(name: str) -> None:
+    assert set(SERVICES[name]) <= SERVICE_KEYS
+    assert set(SERVICES[name].get("healthcheck", {})) <= HEALTHCHECK_KEYS
+    for other in SERVICES[name].get("depends_on", {}):
+        assert other in SERVICES
+    for volume in SERVICES[name].get("volumes", []):
+        assert volume.split(":")[0] in COMPOSE["volumes"]
+
+
+def test_compose_has_nothing_else_at_its_top() -> None:
+    assert {key for key in COMPOSE if not key.startswith("x-")} == {"services", "volumes"}
+
+
+@pytest.mark.parametrize("name", sorted(SERVICES))
+def test_every_service_has_limits_and_time_to_stop(name: str) -> None:
+    service = SERVICES[name]
     assert set(service["deploy"]["resources"]["limits"]) == {"cpus", "memory"}
-    assert "stop_grace_period" in service
-    if service.get("build"):
-        assert service["read_only"] is True
-        assert service["cap_drop"] == ["ALL"]
+    assert DURATION.fullmatch(service["stop_grace_period"])
+    assert service["restart"] == ("no" if "profiles" in service else "unless-stopped")
 
 
-def test_no_password_has_a_default() -> None:
-    text = (CHECKOUT / "docker-compose.yml").read_text()
+@pytest.mark.parametrize("name", sorted(set(SERVICES) - {"reembed"}))
+def test_every_service_that_goes_on_is_checked_seldom_enough(name: str) -> None:
+    check = SERVICES[name]["healthcheck"]
+    words = " ".join(check["test"])
+    assert DURATION.fullmatch(check["interval"])
+    if "celery" in words:
+        # An interpreter a time. It asks the node that this container is, and no other
+        assert check["interval"] == "60s"
+        command = SERVICES[name]["command"]
+        node = command[command.index("-n") + 1] if "-n" in command else "celerybeat@%h"
+        assert f'-d "{node.replace("%h", "$$(hostname)")}"' in words
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_our_containers_drop_what_they_do_not_need(name: str) -> None:
+    service = SERVICES[name]
+    assert service["read_only"] is True
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert service["init"] is True
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_every_setting_reaches_our_containers_and_no_other(name: str) -> None:
+    assert set(SERVICES[name]["environment"]) - {"FLOWER_BASIC_AUTH"} == SETTINGS
+
+
+def test_no_secret_is_in_the_file_and_none_has_a_default() -> None:
+    for name, service in SERVICES.items():
+        for variable, value in service.get("environment", {}).items():
+            if SECRET.search(variable) and value is not None:
+                assert re.search(r"\$\{\w+:\?[^}]+\}", value), f"{name}: {variable}"
     for name in ("POSTGRES_PASSWORD", "REDIS_PASSWORD", "OPENAI_API_KEY", "FLOWER_BASIC_AUTH"):
-        uses = re.findall(rf"(?<!\$)\$\{{{name}(.)", text)
-        assert uses, name
-        assert set(uses) == {":"}, name
-        assert f"${{{name}:-" not in text, name
+        uses = re.findall(rf"(?<!\$)\$\{{{name}(..)", COMPOSE_TEXT)
+        assert set(uses) == {":?"}, name
+
+
+def test_the_example_names_every_variable_that_has_to_be_set_and_only_known_ones() -> None:
+    example = re.findall(r"^(\w+)=(.*)$", (CHECKOUT / ".env.example").read_text(), re.MULTILINE)
+    needed = set(re.findall(r"\$\{(\w+):\?", COMPOSE_TEXT + (CHECKOUT / "Procfile").read_text()))
+    names = {name for name, _ in example}
+    assert needed | {"DATABASE_URL"} <= names <= needed | SETTINGS
+    assert not [name for name, value in example if value and name in needed]
+
+
+def test_images_are_pinned() -> None:
+    images = [service["image"] for service in SERVICES.values() if "build" not in service]
+    assert len(images) == 2
+    for image in [*images, *re.findall(r"^FROM (\S+)", DOCKERFILE, re.MULTILINE)]:
+        assert re.search(r":\d+\.\d+\.\d+-\w+", image), image
 
 
 def test_redis_forgets_nothing_and_flower_is_published_on_loopback_alone() -> None:
-    redis = " ".join(COMPOSE["services"]["redis"]["command"])
+    redis = " ".join(SERVICES["redis"]["command"])
     for option in ("--appendonly yes", "--maxmemory-policy noeviction", "--requirepass"):
         assert option in redis
-    published = {
-        name: service["ports"] for name, service in COMPOSE["services"].items() if "ports" in service
-    }
+    published = {name: service["ports"] for name, service in SERVICES.items() if "ports" in service}
     assert published == {"flower": ["127.0.0.1:5555:5555"]}
 
 
 def test_flower_is_not_started_without_a_password() -> None:
     assert PROCFILE["flower"].startswith(': "${FLOWER_BASIC_AUTH:?')
-    assert ":?" in COMPOSE["services"]["flower"]["environment"]["FLOWER_BASIC_AUTH"]
+    assert "--address=127.0.0.1" in PROCFILE["flower"]
+    assert "${FLOWER_BASIC_AUTH:?" in SERVICES["flower"]["environment"]["FLOWER_BASIC_AUTH"]
+
+
+def test_the_image_starts_a_worker() -> None:
+    match = re.search(r"^CMD (\[.*?\])$", DOCKERFILE, re.MULTILINE)
+    assert match is not None, "no exec form"
+    assert yaml.safe_load(match[1]) == celery_command("worker")
+
+
+def test_the_image_runs_as_nobody_special_and_holds_the_application_alone() -> None:
+    (user,) = re.findall(r"^USER (\d+)$", DOCKERFILE, re.MULTILINE)
+    assert int(user) > 0
+    assert f"--uid {user} " in DOCKERFILE
+    final = DOCKERFILE.split("\nFROM ")[-1]
+    copied = set(re.findall(r"^COPY (\w+) ", final, re.MULTILINE))
+    assert copied == {"config", "workers", "orchestrator"}
+    assert not re.search(r"^(?:ARG|ENV) .*(?:PASSWORD|KEY|AUTH)", DOCKERFILE, re.MULTILINE)
+
+
+def test_what_the_image_copies_is_not_ignored_and_all_else_is() -> None:
+    lines = (CHECKOUT / ".dockerignore").read_text().splitlines()
+    kept = {line[1:] for line in lines if line.startswith("!")}
+    copied = {
+        word
+        for line in re.findall(r"^COPY (?!--from)(.*)$", DOCKERFILE, re.MULTILINE)
+        for word in line.split()[:-1]
+    }
+    assert "*" in lines
+    assert kept == copied

@@ -43,6 +43,7 @@ NOTHING = Counts(
         ("paused", "an operator", {"waiting_for": "something else"}, "an operator"),
         ("failed", "chunks failed", {}, "chunks failed"),
         ("indexing", None, {"done": 3, "idle_seconds": 900.0}, "the index"),
+        ("validating", None, {"done": 3, "idle_seconds": 900.0}, "the judgement"),
         ("switched", "the key is wrong", {"done": 3, "idle_seconds": 900.0}, "the key is wrong"),
         ("cleaned", None, {"done": 3, "idle_seconds": 900.0}, None),
     ],

@@ -81,3 +81,15 @@ def test_the_old_model_falls_back_on_the_new_ones_endpoint_and_the_old_columns_w
 
 def test_without_an_old_model_there_is_none() -> None:
     assert Settings.load().old_model(1536) is None
+
+
+def test_a_broker_that_is_not_redis_needs_a_redis_beside_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CELERY_BROKER_URL", "amqp://localhost")
+    with pytest.raises(settings.InvalidSetting) as error:
+        Settings.load()
+    assert str(error.value) == (
+        "CELERY_RESULT_BACKEND is not a redis:// URL, and chords are counted in Redis whatever the broker is. "
+        "Set it in the environment and try again."
+    )
+    monkeypatch.setenv("CELERY_RESULT_BACKEND", "redis://localhost/1")
+    assert Settings.load().celery_broker_url == "amqp://localhost"
