@@ -37,8 +37,10 @@ class Flag:
         """The side to search. `override` chooses the new (true) or old side while both exist."""
         if self.state == "cleaned":
             return Side(self.old.column, self.new.column_type, self.new.dimensions, self.new.model)
-        switched = self.state == "switched" if override is None else override
-        return self.new if switched else self.old
+        if override is None or self.state == "planned":
+            # `planned`: the new column may not be there yet
+            return self.new if self.state == "switched" else self.old
+        return self.new if override else self.old
 
 
 def read(connection: Connection, schema: str, name: str) -> Flag | None:
