@@ -45,8 +45,16 @@ def a_new_migration(connection: Connection, settings: Settings, found: catalog.D
 
     Raises NoDocuments, SameModel, catalog.NewColumnExists, distances.TooWideToIndex.
     """
-    if found.has_new_column:
-        raise catalog.NewColumnExists(table=found.table, column=found.table.new)
+    table = found.table
+    before = ledger.find(connection, table.schema, table.name)
+    ours = before is not None and ledger.was_cleaned(connection, table)
+    wanted = [table.new, table.new_model, table.new_hash]
+    if not ours:
+        # `cleanup` will want these names; columns of the user's own must not be there to be lost
+        wanted += [f"{table.old}_model", f"{table.old}_hash"]
+    for column in wanted:
+        if column in found.columns:
+            raise catalog.NewColumnExists(table=table, column=column)
     distances.refuse_too_wide(settings.embed_dimensions, settings.index_method)
     if found.is_empty:
         raise NoDocuments(table=found.table)

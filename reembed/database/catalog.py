@@ -61,7 +61,7 @@ class NoKey(errors.Usage):
 class NewColumnExists(errors.Usage):
     """The table {table} already has a column {column}, and no migration of ours made it.
 
-    Set NEW_COLUMN to a free name, or drop the column.
+    Set NEW_COLUMN to a free name, or rename the column.
     """
 
 
@@ -84,7 +84,7 @@ class Description:
     old_dimensions: int
     """0 where the column has no width of its own"""
     old_indexes: tuple[str, ...]
-    has_new_column: bool
+    columns: frozenset[str]
     is_empty: bool
 
 
@@ -125,7 +125,7 @@ def describe(
         old_type=vector["type"],
         old_dimensions=max(vector["width"], 0),
         old_indexes=indexes_on(connection, documents, old),
-        has_new_column=new in columns,
+        columns=frozenset(columns),
         is_empty=queries.one(connection, "is_empty", documents.names)["empty"],
     )
 

@@ -191,6 +191,15 @@ def _model_id(connection: Connection, model: settings.Model) -> int:
     return int(row["id"])
 
 
+def was_cleaned(connection: Connection, documents: table.Table) -> bool:
+    """Whether a migration of ours left its model and hash beside the old column."""
+    rows = queries.run(
+        connection, "last_cleaned_migration", None,
+        schema=documents.schema, name=documents.name, old=documents.old,
+    )  # fmt: skip
+    return rows.fetchone() is not None
+
+
 def get_model(connection: Connection, model_id: int) -> settings.Model:
     return settings.Model(**queries.one(connection, "get_model", None, model_id=model_id))
 

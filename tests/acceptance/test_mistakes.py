@@ -44,8 +44,12 @@ MISTAKES = {
     ),
     "a new column that is somebody else's": Mistake(
         "The table public.documents already has a column embedding_v2, and no migration of ours made it. "
-        "Set NEW_COLUMN to a free name, or drop the column.",
+        "Set NEW_COLUMN to a free name, or rename the column.",
         before="ALTER TABLE documents ADD COLUMN embedding_v2 text",
+    ),
+    "a model column of the user's own beside the old vectors": Mistake(
+        "already has a column embedding_model, and no migration of ours made it.",
+        before="ALTER TABLE documents ADD COLUMN embedding_model text",
     ),
     "no pgvector": Mistake(
         "The database has no pgvector. Run CREATE EXTENSION vector in it, as a role that may.",
