@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from config.settings import Settings
-from orchestrator import checks
+from orchestrator import checks, start
 from orchestrator.embedded import stack as embedded
 from reembed.database import binary, chunks, columns, connection, ledger
 from reembed.database.ledger import Migration
@@ -44,21 +44,8 @@ def filled(documents: int) -> Iterator[Bench]:
                 copy.write_row((number, f"{number} {FILLER}", "title", vector))
         database.execute("VACUUM ANALYZE documents")
         environment = {name.lower(): value for name, value in stack.environment("postgres").items()}
-        settings = Settings.model_validate(environment)
-        found = checks.documents_table(database, settings)
-        with database.transaction():
-            ledger.install(database)
-        migration = ledger.create(
-            database,
-            found.table,
-            old_type="vector",
-            old_dimensions=DIMENSIONS,
-            old_model=None,
-            new_model=settings.new_model,
-            index_method="none",
-            metric="cosine",
-            chunk_size=documents,
-        )
+        settings = Settings.model_validate(environment | {"index_method": "none", "chunk_size": documents})
+        migration = start.create(database, settings, checks.documents_table(database, settings))
         columns.expand(database, migration)
         chunks.plan(database, migration)
         ledger.change_state(database, migration, "backfilling")

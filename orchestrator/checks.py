@@ -46,10 +46,9 @@ def a_new_migration(connection: Connection, settings: Settings, found: catalog.D
     Raises NoDocuments, SameModel, catalog.NewColumnExists, distances.TooWideToIndex.
     """
     table = found.table
-    before = ledger.find(connection, table.schema, table.name)
-    ours = before is not None and ledger.was_cleaned(connection, table)
+    before = ledger.last_cleaned(connection, table)
     wanted = [table.new, table.new_model, table.new_hash]
-    if not ours:
+    if before is None:
         # `cleanup` will want these names; columns of the user's own must not be there to be lost
         wanted += [f"{table.old}_model", f"{table.old}_hash"]
     for column in wanted:
@@ -57,10 +56,9 @@ def a_new_migration(connection: Connection, settings: Settings, found: catalog.D
             raise catalog.NewColumnExists(table=table, column=column)
     distances.refuse_too_wide(settings.embed_dimensions, settings.index_method)
     if found.is_empty:
-        raise NoDocuments(table=found.table)
-    flag = ledger.find(connection, found.table.schema, found.table.name)
-    if flag is not None and flag.state == "cleaned" and flag.new_model == settings.new_model:
-        raise SameModel(column=found.table.old, model=flag.new_model)
+        raise NoDocuments(table=table)
+    if before is not None and before.new_model == settings.new_model:
+        raise SameModel(column=table.old, model=before.new_model)
 
 
 def provider(settings: Settings) -> None:

@@ -107,7 +107,7 @@ def start(connection: Connection, settings: Settings) -> Started:
     if migration is None:
         checks.a_new_migration(connection, settings, found)
         checks.provider(settings)
-        migration = _create(connection, settings, found)
+        migration = create(connection, settings, found)
     if migration.state == "planned":
         columns.expand(connection, migration)
         with connection.transaction():
@@ -142,8 +142,11 @@ def _active(connection: Connection, settings: Settings, found: catalog.Descripti
     return migration
 
 
-def _create(connection: Connection, settings: Settings, found: catalog.Description) -> Migration:
-    estimate = documents.count_all(connection, _unsaved(settings, found))
+def create(connection: Connection, settings: Settings, found: catalog.Description) -> Migration:
+    """A migration in state `planned`, in a ledger that is installed if need be. Raises ledger.AnotherMigration."""
+    chunk_size = settings.chunk_size
+    if chunk_size is None:
+        chunk_size = planning.chunk_size(documents.count_all(connection, _unsaved(settings, found)))
     with connection.transaction():
         ledger.install(connection)
         return ledger.create(
@@ -155,7 +158,7 @@ def _create(connection: Connection, settings: Settings, found: catalog.Descripti
             new_model=settings.new_model,
             index_method=settings.index_method,
             metric=settings.index_metric,
-            chunk_size=settings.chunk_size or planning.chunk_size(estimate),
+            chunk_size=chunk_size,
         )
 
 

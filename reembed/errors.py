@@ -3,8 +3,7 @@
     ReembedError
     ├── Transient             try again, later: nobody is to blame
     │   ├── ProviderOverloaded       429: slow down, everybody
-    │   ├── ProviderUnavailable      5xx, time-out, dropped connection, half a body
-    │   └── DatabaseUnavailable      connection lost, deadlock, serialization failure, lock time-out
+    │   └── ProviderUnavailable      5xx, time-out, dropped connection, half a body
     ├── Permanent             record it, go on with the rest
     │   ├── RequestRefused           400, 413, 422: one of these texts may be to blame, or their sum
     │   └── DocumentRefused          the same, proved to be one document's own
@@ -53,10 +52,6 @@ class ProviderOverloaded(Transient):
 
 class ProviderUnavailable(Transient):
     """The provider did not answer properly: {reason}."""
-
-
-class DatabaseUnavailable(Transient):
-    """The database did not answer properly: {reason}."""
 
 
 class Permanent(ReembedError):

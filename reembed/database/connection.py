@@ -1,7 +1,5 @@
 """Connections as reembed makes them, and PostgreSQL's failures in the words of our error tree."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import psycopg
@@ -74,22 +72,3 @@ def in_one_line(error: BaseException) -> str:
     """Any error in one line for the ledger and the log, without what PostgreSQL may quote of a row."""
     said = first_line(error) if isinstance(error, psycopg.Error) else error
     return f"{type(error).__name__}: {said}"
-
-
-# Faults that pass: the statement may be repeated, on a new connection where this one is gone
-PASSING = (
-    psycopg.OperationalError,
-    psycopg.errors.DeadlockDetected,
-    psycopg.errors.SerializationFailure,
-    psycopg.errors.LockNotAvailable,
-    psycopg.InterfaceError,
-)
-
-
-@contextmanager
-def passing_faults() -> Iterator[None]:
-    """Turn PostgreSQL's passing faults into DatabaseUnavailable; every other error is left as it is."""
-    try:
-        yield
-    except PASSING as error:
-        raise errors.DatabaseUnavailable(reason=first_line(error)) from error

@@ -92,8 +92,8 @@ def create(
     Where nobody says what made the old vectors, an earlier migration may know.
     """
     where = {"schema": documents.schema, "name": documents.name}
-    before = queries.run(connection, "last_cleaned_migration", None, **where, old=documents.old).fetchone()
-    old_model_id = _model_id(connection, old_model) if old_model else before and before["new_model"]
+    before = last_cleaned(connection, documents)
+    old_model_id = _model_id(connection, old_model) if old_model else before and before.new_model_id
     try:
         with connection.transaction():
             row = queries.one(
@@ -128,6 +128,17 @@ def find(connection: Connection, schema: str, name: str) -> Migration | None:
     if not exists(connection):
         return None
     row = queries.run(connection, "latest_migration", None, schema=schema, name=name).fetchone()
+    return _load(connection, row) if row else None
+
+
+def last_cleaned(connection: Connection, documents: table.Table) -> Migration | None:
+    """The migration of ours that put the vectors into the old column, with model and hash beside them; None without."""
+    if not exists(connection):
+        return None
+    row = queries.run(
+        connection, "last_cleaned_migration", None,
+        schema=documents.schema, name=documents.name, old=documents.old,
+    ).fetchone()  # fmt: skip
     return _load(connection, row) if row else None
 
 
@@ -189,15 +200,6 @@ def _model_id(connection: Connection, model: settings.Model) -> int:
         document_prefix=model.document_prefix, query_prefix=model.query_prefix,
     )  # fmt: skip
     return int(row["id"])
-
-
-def was_cleaned(connection: Connection, documents: table.Table) -> bool:
-    """Whether a migration of ours left its model and hash beside the old column."""
-    rows = queries.run(
-        connection, "last_cleaned_migration", None,
-        schema=documents.schema, name=documents.name, old=documents.old,
-    )  # fmt: skip
-    return rows.fetchone() is not None
 
 
 def get_model(connection: Connection, model_id: int) -> settings.Model:

@@ -4,7 +4,7 @@ import pytest
 from psycopg import sql
 
 from config.settings import Settings
-from orchestrator import checks
+from orchestrator import checks, start
 from reembed.database import chunks, columns, connection, ledger
 from reembed.database.ledger import Migration
 from tests import installation
@@ -25,19 +25,7 @@ def planned(
 ) -> Migration:
     """A migration in chunks of five documents, expanded, in state `planned`."""
     found = checks.documents_table(database, settings)
-    with database.transaction():
-        ledger.install(database)
-    migration = ledger.create(
-        database,
-        found.table,
-        old_type=found.old_type,
-        old_dimensions=found.old_dimensions,
-        old_model=settings.old_model(found.old_dimensions),
-        new_model=settings.new_model,
-        index_method="hnsw",
-        metric="cosine",
-        chunk_size=5,
-    )
+    migration = start.create(database, settings.model_copy(update={"chunk_size": 5}), found)
     columns.expand(database, migration)
     return migration
 

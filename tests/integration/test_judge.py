@@ -5,7 +5,7 @@ import pytest
 from psycopg import sql
 
 from config.settings import Settings
-from orchestrator import checks
+from orchestrator import checks, start
 from orchestrator.embedding_server import models
 from orchestrator.validation import judge
 from reembed.database import chunks, columns, documents, ledger
@@ -21,19 +21,8 @@ def filled(database: Connection, settings: Settings) -> Migration:
     """A migration with the right vector beside each of its documents, ready to be judged."""
     installation.make_table(database, sql.Identifier("documents"), installation.texts(COUNT))
     found = checks.documents_table(database, settings)
-    with database.transaction():
-        ledger.install(database)
-    migration = ledger.create(
-        database,
-        found.table,
-        old_type="vector",
-        old_dimensions=32,
-        old_model=None,
-        new_model=settings.new_model,
-        index_method="none",
-        metric="cosine",
-        chunk_size=COUNT,
-    )
+    one_chunk = settings.model_copy(update={"index_method": "none", "chunk_size": COUNT})
+    migration = start.create(database, one_chunk, found)
     columns.expand(database, migration)
     chunks.plan(database, migration)
     for state in ("backfilling", "indexing", "validating"):
