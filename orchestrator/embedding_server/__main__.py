@@ -12,16 +12,17 @@ from pathlib import Path
 
 from tornado import httpserver, netutil, web
 
-from orchestrator.embedding_server import app, control, state
+from orchestrator.embedding_server import app, control, embeddings, state
 
 ROUTES = [
-    ("/v1/embeddings", app.Embeddings),
+    ("/v1/embeddings", embeddings.Embeddings),
     ("/v1/models", app.Models),
     ("/control/retire", control.Retire),
     ("/control/restore", control.Restore),
     ("/control/latency", control.Latency),
     ("/control/refuse", control.Refuse),
     ("/control/fail", control.Fail),
+    ("/control/recover", control.Recover),
     ("/control/usage", control.Usage),
 ]
 

@@ -38,12 +38,25 @@ class Control:
         self._call("/control/refuse", {"containing": containing})
 
     def fail(
-        self, status: int, times: int = 1, *, headers: dict[str, str] | None = None, code: str | None = None
+        self,
+        status: int,
+        times: int = 1,
+        *,
+        seconds: float | None = None,
+        headers: dict[str, str] | None = None,
+        code: str | None = None,
     ) -> None:
-        """Let the next `times` embedding requests fail with this status."""
-        self._call(
-            "/control/fail", {"status": status, "times": times, "headers": headers or {}, "code": code}
-        )
+        """Let the next `times` embedding requests fail with this status; or all of them, for so many seconds."""
+        told: dict[str, object] = {"status": status, "times": times, "seconds": seconds, "code": code}
+        self._call("/control/fail", {**told, "headers": headers or {}})
+
+    def spoil(self, how: str, times: int = 1, *, seconds: float | None = None) -> None:
+        """Let the answers break or lie, in one of the ways of faults.BREAKS and faults.LIES."""
+        self._call("/control/fail", {"how": how, "times": times, "seconds": seconds})
+
+    def recover(self) -> None:
+        """Forget every failure that is still to come."""
+        self._call("/control/recover", {})
 
     def usage(self) -> dict[str, dict[str, int]]:
         """By model: requests, texts, distinct_texts and tokens that were answered with vectors."""

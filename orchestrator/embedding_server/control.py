@@ -3,6 +3,8 @@
 A new fault is a field of State, a handler here that sets it and a method of the client.
 """
 
+import time
+
 from orchestrator.embedding_server import app, models, refusals, request
 
 
@@ -39,18 +41,34 @@ class Refuse(app.Handler):
 
 
 class Fail(app.Handler):
-    """The next embedding requests fail so. {"status": 429, "times": 3, "headers": {...}, "code": ...}"""
+    """The next embedding requests fail so. {"status": 429, "times": 3, "headers": {...}, "code": ...}
+
+    Or every one for a while: {"status": 503, "seconds": 60}. Instead of a status, `how` names a fault of faults.py.
+    """
 
     def post(self) -> None:
         told = request.parse_json(self.request.body)
-        failure = refusals.Refusal(
+        failure = told.get("how") or refusals.Refusal(
             told["status"],
             told.get("message", "The server was told to fail."),
             type=told.get("type", "server_error"),
             code=told.get("code"),
             headers=told.get("headers", {}),
         )
-        self.server.failures.extend([failure] * told.get("times", 1))
+        if seconds := told.get("seconds"):
+            self.server.outage = failure
+            self.server.outage_ends = time.monotonic() + seconds
+        else:
+            self.server.failures.extend([failure] * told.get("times", 1))
+        self.write_json({})
+
+
+class Recover(app.Handler):
+    """Whatever it was told to fail by is forgotten."""
+
+    def post(self) -> None:
+        self.server.failures.clear()
+        self.server.outage_ends = 0.0
         self.write_json({})
 
 

@@ -1,6 +1,7 @@
 """What the server was told to do wrong, and what it has counted."""
 
 import hashlib
+import time
 from collections import defaultdict, deque
 from dataclasses import dataclass, field
 
@@ -35,6 +36,10 @@ class Usage:
         }
 
 
+Failure = refusals.Refusal | str
+"""A refusal, or the name of a broken or a false answer: see faults.py."""
+
+
 @dataclass
 class State:
     """Set by the control handlers, obeyed by the embedding handler. One event loop, so no lock."""
@@ -42,9 +47,18 @@ class State:
     latency_seconds: float = 0.0
     retired: set[str] = field(default_factory=set)
     refused_content: set[str] = field(default_factory=set)
-    failures: deque[refusals.Refusal] = field(default_factory=deque)
+    failures: deque[Failure] = field(default_factory=deque)
     """The answers to the next embedding requests, whatever those ask for."""
+    outage: Failure | None = None
+    outage_ends: float = 0.0
+    """On the monotonic clock; until then every request fails as `outage` says."""
     usage: defaultdict[str, Usage] = field(default_factory=lambda: defaultdict(Usage))
+
+    def next_failure(self) -> Failure | None:
+        """What this request fails by; None: by nothing."""
+        if time.monotonic() < self.outage_ends:
+            return self.outage
+        return self.failures.popleft() if self.failures else None
 
     def check(self, asked: request.EmbeddingRequest) -> None:
         """Raises Refusal where this server was told to refuse a request that is sound in itself."""

@@ -13,9 +13,12 @@ import numpy as np
 import openai
 import pytest
 from numpy.typing import NDArray
+from pydantic import SecretStr
 
 from orchestrator.embedded import provider
 from orchestrator.embedding_server import models
+from reembed import errors, settings
+from reembed.embedding.provider import Provider
 
 MODEL = "lexical-words"
 TEXTS = ["Open a file for reading.", "The night sky is full of stars.", "日本語"]
@@ -212,6 +215,42 @@ def test_the_next_requests_fail_as_told_and_then_it_answers_again(
         assert (refused.status_code, refused.code) == (429, "rate_limit_exceeded")
         assert refused.response.headers["retry-after"] == "7"
     assert len(embed(own_server, TEXTS).data) == len(TEXTS)
+
+
+def test_for_a_while_every_request_fails_as_told_unless_it_is_told_to_recover(
+    own_server: provider.EmbeddingServer,
+) -> None:
+    own_server.fail(503, seconds=0.5)
+    assert refusal(own_server, TEXTS).status_code == 503
+    time.sleep(0.6)
+    assert len(embed(own_server, TEXTS).data) == len(TEXTS)
+    own_server.fail(503, seconds=60)
+    own_server.recover()
+    assert len(embed(own_server, TEXTS).data) == len(TEXTS)
+
+
+@pytest.mark.parametrize(
+    ("how", "error", "words", "billed"),
+    [
+        ("drop", errors.ProviderUnavailable, "disconnected", 0),
+        ("half", errors.ProviderUnavailable, "without sending complete", 3),
+        ("hang", errors.ProviderUnavailable, "no answer in time", 3),
+        ("narrow", errors.ProviderAnsweredWrongly, "31 dimensions, not 32", 3),
+        ("nan", errors.ProviderAnsweredWrongly, "NaN or infinite", 3),
+        ("infinite", errors.ProviderAnsweredWrongly, "NaN or infinite", 3),
+        ("fewer", errors.ProviderAnsweredWrongly, "2 vectors for 3 texts", 3),
+    ],
+)
+def test_an_answer_that_breaks_or_lies_is_the_providers_fault_and_the_next_one_is_whole(
+    own_server: provider.EmbeddingServer, how: str, error: type[Exception], words: str, billed: int
+) -> None:
+    endpoint = settings.Endpoint(own_server.base_url, SecretStr(own_server.api_key))
+    with Provider(endpoint, settings.Model(MODEL, 32), timeout_seconds=0.5) as asking:
+        own_server.spoil(how)
+        with pytest.raises(error, match=words):
+            asking.embed_documents(TEXTS)
+        assert own_server.usage()[MODEL]["texts"] == billed
+        assert asking.embed_documents(TEXTS).vectors.shape == (3, 32)
 
 
 def test_a_request_waits_as_long_as_told(own_server: provider.EmbeddingServer) -> None:

@@ -1,0 +1,46 @@
+"""POST /v1/embeddings, as OpenAI answers it, or as the server was told to fail.
+
+Vectors are computed in the handler itself. That is work for one core, most of it under the interpreter's
+lock: an executor would only interleave requests and make each of them slower. The artificial latency is
+awaited first, so that many slow requests can be in flight at once, as with a real provider.
+"""
+
+import asyncio
+import base64
+
+from orchestrator.embedding_server import app, faults, models, refusals, request
+
+
+class Embeddings(app.Handler):
+    async def post(self) -> None:
+        await asyncio.sleep(self.server.latency_seconds)
+        failure = self.server.next_failure()
+        if isinstance(failure, refusals.Refusal):
+            raise failure
+        asked = request.parse(self.request.body)
+        self.server.check(asked)
+        vectors = models.embed(asked.model, asked.texts, asked.dimensions)
+        if failure != "drop":
+            self.server.usage[asked.model].add(asked)
+        if failure in faults.LIES:
+            vectors = faults.falsify(vectors, failure)
+        answer = {
+            "object": "list",
+            "data": [
+                {"object": "embedding", "index": index, "embedding": embedding}
+                for index, embedding in enumerate(_encode(vectors, asked.base64))
+            ],
+            "model": asked.model,
+            "usage": {"prompt_tokens": asked.tokens, "total_tokens": asked.tokens},
+        }
+        if failure in faults.BREAKS:
+            await faults.break_off(self, failure, answer)
+        else:
+            self.write_json(answer)
+
+
+def _encode(vectors: models.Vectors, as_base64: bool) -> list[str] | list[list[float]]:
+    """As OpenAI: a list of numbers, or the bytes of little-endian float32 in base64."""
+    if as_base64:
+        return [base64.b64encode(vector).decode() for vector in vectors.astype("<f4", copy=False)]
+    return vectors.tolist()  # type: ignore[no-any-return]  # numpy does not know how deep the list is
