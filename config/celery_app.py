@@ -27,7 +27,7 @@ _KEY_PREFIX = "reembed:"
 
 def configuration(settings: Settings) -> dict[str, Any]:
     return {
-        "broker_url": settings.celery_broker_url,
+        "broker_url": settings.broker,
         "result_backend": settings.result_backend,
         "include": ["workers.tasks", "orchestrator.tasks"],
         # JSON alone: nobody who can write to the broker can make a worker run code

@@ -16,9 +16,10 @@ class Settings(settings.Settings):
     # libpq URL
     database_url: SecretStr
 
-    celery_broker_url: str = "redis://localhost:6379/0"
+    # Secret because they may hold a password
+    celery_broker_url: SecretStr = SecretStr("redis://localhost:6379/0")
     # Unset: the broker. Only chord counters live there; results are ignored
-    celery_result_backend: str | None = None
+    celery_result_backend: SecretStr | None = None
 
     # The quota, shared by all workers; 0 is no limit
     embed_requests_per_minute: int = Field(default=0, ge=0)
@@ -60,8 +61,12 @@ class Settings(settings.Settings):
         return self.database_url.get_secret_value()
 
     @property
+    def broker(self) -> str:
+        return _checking_certificates(self.celery_broker_url)
+
+    @property
     def result_backend(self) -> str:
-        return self.celery_result_backend or self.celery_broker_url
+        return _checking_certificates(self.celery_result_backend or self.celery_broker_url)
 
     @classmethod
     def load(cls) -> Self:
@@ -71,3 +76,11 @@ class Settings(settings.Settings):
             problem = "is not a redis:// URL, and chords are counted in Redis whatever the broker is"
             raise settings.InvalidSetting(name="CELERY_RESULT_BACKEND", problem=problem)
         return loaded
+
+
+def _checking_certificates(url: SecretStr) -> str:
+    """Celery wants a rediss:// URL to say what becomes of certificates; unless it says so, they are checked."""
+    plain = url.get_secret_value()
+    if not plain.startswith("rediss://") or "ssl_cert_reqs=" in plain:
+        return plain
+    return f"{plain}{'&' if '?' in plain else '?'}ssl_cert_reqs=required"

@@ -7,8 +7,9 @@ message says, one process at a time does it for a migration, and each change of 
                   when every chunk is done: catch up once with what was written meanwhile, then
     indexing      build the indexes, then
     validating    catch up once more (an index can take hours), judge, then
-    ready, needs_review, switched
+    ready, needs_review
                   catch up, as long as the migration stands
+    switched      catch up, also with the old column while its model answers
 """
 
 import logging
@@ -23,7 +24,7 @@ from orchestrator.validation import judge
 from reembed.database import chunks, documents, indexes, ledger, queries
 from reembed.database.connection import Connection, first_line
 from reembed.database.ledger import Migration
-from workers import logs
+from workers import logs, sides
 
 _log = logging.getLogger(__name__)
 
@@ -44,7 +45,7 @@ def advance(connection: Connection, settings: Settings, migration_id: int) -> No
 
 
 def _backfilling(connection: Connection, settings: Settings, migration: Migration) -> bool:
-    if not _settle(connection, settings, migration):
+    if "new" in _settle(connection, settings, migration):
         return False
     counts = chunks.count(connection, migration.id)
     if counts.given_up:
@@ -67,15 +68,20 @@ def _indexing(connection: Connection, settings: Settings, migration: Migration) 
 
 
 def _validating(connection: Connection, settings: Settings, migration: Migration) -> bool:
-    if not _settle(connection, settings, migration) or not _caught_up(connection, migration):
+    if "new" in _settle(connection, settings, migration) or not _caught_up(connection, migration):
         return False
     verdict = judge.judge(connection, settings, migration)
     return _change(connection, migration, verdict.state)
 
 
 def _standing(connection: Connection, settings: Settings, migration: Migration) -> bool:
-    if _settle(connection, settings, migration):
+    unfinished = _settle(connection, settings, migration)
+    if "new" not in unfinished:
         _catch_up(connection, migration)
+    # Whoever rolls back shall miss nothing that was written since the switch
+    wanted = migration.state == "switched" and sides.model(settings, migration, "old") is not None
+    if wanted and "old" not in unfinished:
+        _catch_up(connection, migration, "old")
     return False
 
 
@@ -89,15 +95,15 @@ _STEPS: dict[str, Callable[[Connection, Settings, Migration], bool]] = {
 }
 
 
-def _settle(connection: Connection, settings: Settings, migration: Migration) -> bool:
-    """See to the chunks that there are; True when none of them is unfinished."""
+def _settle(connection: Connection, settings: Settings, migration: Migration) -> set[ledger.Side]:
+    """See to the chunks that there are; the columns for which some are unfinished."""
     chunks.rescue(connection, migration.id, max_strikes=settings.max_chunk_attempts)
     chunks.rerun_failed(connection, migration.id, everything=False)
-    if chunks.count(connection, migration.id).unfinished == 0:
-        return True
-    dispatch.publish_lost(connection, migration.id)
-    dispatch.publish(connection, migration.id)
-    return False
+    unfinished = chunks.unfinished_sides(connection, migration.id)
+    if unfinished:
+        dispatch.publish_lost(connection, migration.id)
+        dispatch.publish(connection, migration.id)
+    return unfinished
 
 
 def _caught_up(connection: Connection, migration: Migration) -> bool:
@@ -110,9 +116,12 @@ def _caught_up(connection: Connection, migration: Migration) -> bool:
     return not _catch_up(connection, migration)
 
 
-def _catch_up(connection: Connection, migration: Migration) -> bool:
+def _catch_up(connection: Connection, migration: Migration, side: ledger.Side = "new") -> bool:
     """Plan and publish chunks for what is pending outside any; False where nothing is."""
-    if not chunks.plan_catch_up(connection, migration):
+    planned = chunks.plan_catch_up(connection, migration, side)
+    if side == "new":
+        chunks.mark_looked(connection, migration.id)
+    if not planned:
         return False
     dispatch.publish(connection, migration.id)
     return True

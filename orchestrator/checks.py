@@ -21,6 +21,13 @@ class NoDocuments(errors.Usage):
     """
 
 
+class NoWidth(errors.Usage):
+    """The column {column} has no width of its own, so nobody knows how many dimensions {model} has.
+
+    Set OLD_EMBED_DIMENSIONS.
+    """
+
+
 class SameModel(errors.Usage):
     """The vectors in {column} were made by {model} already, so there is nothing to move.
 
@@ -43,18 +50,21 @@ def documents_table(connection: Connection, settings: Settings) -> catalog.Descr
 def a_new_migration(connection: Connection, settings: Settings, found: catalog.Description) -> None:
     """That a migration of this table may begin, as far as the database can tell.
 
-    Raises NoDocuments, SameModel, catalog.NewColumnExists, distances.TooWideToIndex.
+    Raises NoDocuments, NoWidth, SameModel, catalog.NewColumnExists, distances.TooWideToIndex.
     """
     table = found.table
     before = ledger.last_cleaned(connection, table)
-    wanted = [table.new, table.new_model, table.new_hash]
+    wanted = [*table.added]
     if before is None:
         # `cleanup` will want these names; columns of the user's own must not be there to be lost
-        wanted += [f"{table.old}_model", f"{table.old}_hash"]
+        wanted += [table.old_model, table.old_hash]
     for column in wanted:
         if column in found.columns:
             raise catalog.NewColumnExists(table=table, column=column)
     distances.refuse_too_wide(settings.embed_dimensions, settings.index_method)
+    old_model = settings.old_model(found.old_dimensions)
+    if old_model is not None and old_model.dimensions == 0:
+        raise NoWidth(column=table.old, model=old_model.name)
     if found.is_empty:
         raise NoDocuments(table=table)
     if before is not None and before.new_model == settings.new_model:

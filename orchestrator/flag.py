@@ -48,8 +48,8 @@ def switch(connection: Connection, migration: Migration, *, force: bool) -> None
     _change(connection, migration, "switched", "switch")
 
 
-def rollback(connection: Connection, migration: Migration) -> int:
-    """Searches go back to the old column from their next query on. Returns how many documents that hides.
+def rollback(connection: Connection, migration: Migration) -> documents.OldPending:
+    """Searches go back to the old column from their next query on. Returns the documents that suffer from it.
 
     Raises NotSwitched.
     """
@@ -58,7 +58,7 @@ def rollback(connection: Connection, migration: Migration) -> int:
     validation = ledger.last_validation(connection, migration.id)
     passed = validation is not None and validation["passed"]
     _change(connection, migration, "ready" if passed else "needs_review", "roll back")
-    return documents.count_without_old(connection, migration)
+    return documents.count_old_pending(connection, migration)
 
 
 def cleanup(connection: Connection, migration: Migration) -> None:

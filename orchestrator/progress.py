@@ -21,9 +21,12 @@ NO_WORKER = (
     "`celery -A config.celery_app worker -Q reembed.embed`"
 )
 NO_CONTROL_WORKER = (
-    "every chunk is done and nobody goes on for {seconds:.0f} s; start "
+    "{what}, and nobody goes on for {seconds:.0f} s; start "
     "`celery -A config.celery_app worker -Q reembed.control` and `celery -A config.celery_app beat`"
 )
+
+
+NOTHING_OLD = documents.OldPending(hidden=0, stale=0)
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,12 @@ class Status:
     without_text: int
     """At the last judgement; nothing to embed in these."""
     chunks: dict[str, int]
+    lag_seconds: float | None
+    """For so long a text may have been waiting for its vector; None during the backfill."""
+    old_hidden: int
+    """After the switch: documents that a rollback would hide, for want of an old vector."""
+    old_stale: int
+    """After the switch: documents whose old vector is of an earlier text."""
     tokens: int
     documents_per_second: float | None
     eta_seconds: float | None
@@ -53,14 +62,19 @@ class Status:
     def sentence(self) -> str:
         """One line for a person."""
         parts = [f"migration {self.migration} of {self.table} to {self.model}: {self.state}"]
-        share = self.embedded / self.documents if self.documents else 1.0
-        parts.append(f"{self.embedded:,} of {self.documents:,} documents ({share:.0%})")
+        # Rounded down: nearly all is not all
+        share = 100 * self.embedded // self.documents if self.documents else 100
+        parts.append(f"{self.embedded:,} of {self.documents:,} documents ({share} %)")
         if self.documents_per_second and self.state == "backfilling":
-            parts.append(f"{self.documents_per_second:,.0f} a second")
+            parts.append(pace(self.documents_per_second))
         if self.eta_seconds is not None:
             parts.append(f"{duration(self.eta_seconds)} left")
         if self.failed:
-            parts.append(f"{self.failed:,} refused by the provider")
+            parts.append(f"{self.failed:,} refused")
+        if self.pending and self.lag_seconds is not None:
+            parts.append(f"{self.pending:,} pending for {duration(self.lag_seconds)} at most")
+        if self.old_hidden:
+            parts.append(f"{self.old_hidden:,} hidden by a rollback")
         if self.waiting_for:
             parts.append(f"waiting: {self.waiting_for}")
         return ", ".join(parts)
@@ -70,6 +84,7 @@ def status(connection: Connection, migration: Migration) -> Status:
     counts = chunks.count(connection, migration.id)
     refused = failures.count(connection, migration)
     without_text = 0
+    lag, old_pending = None, NOTHING_OLD
     if migration.state in _BACKFILL:
         total, pending = counts.documents, counts.remaining
     elif migration.state in ("cleaned", "aborted"):
@@ -81,6 +96,9 @@ def status(connection: Connection, migration: Migration) -> Status:
         )
         validation = ledger.last_validation(connection, migration.id)
         without_text = validation["report"]["without_text"] if validation else 0
+        lag = chunks.lag(connection, migration.id)
+    if migration.state == "switched":
+        old_pending = documents.count_old_pending(connection, migration)
     rate = counts.embedded / counts.seconds if counts.seconds else None
     flag = flags.read(connection, migration.table.schema, migration.table.name)
     return Status(
@@ -99,6 +117,9 @@ def status(connection: Connection, migration: Migration) -> Status:
             "done": counts.done,
             "failed": counts.failed,
         },
+        lag_seconds=lag,
+        old_hidden=old_pending.hidden,
+        old_stale=old_pending.stale,
         tokens=counts.tokens,
         documents_per_second=rate,
         eta_seconds=pending / rate if rate and migration.state == "backfilling" else None,
@@ -110,8 +131,10 @@ def status(connection: Connection, migration: Migration) -> Status:
 
 def waiting_for(state: str, reason: str | None, counts: chunks.Counts) -> str | None:
     """Why nothing moves, in words; None while something does."""
-    if state in ("paused", "failed"):
-        return reason
+    if state == "paused":
+        return f"{str(reason).rstrip('.')}; `reembed resume` continues"
+    if state == "failed":
+        return f"{str(reason).rstrip('.')}; `reembed retry` lets it go on"
     if state == "indexing":
         return "the index"
     if state == "validating" and counts.unfinished == 0:
@@ -120,17 +143,25 @@ def waiting_for(state: str, reason: str | None, counts: chunks.Counts) -> str | 
         return None
     silent = counts.idle_seconds is not None and counts.idle_seconds >= _SILENCE_SECONDS
     if silent and counts.unfinished == 0 and state == "backfilling":
-        return NO_CONTROL_WORKER.format(seconds=counts.idle_seconds)
+        return NO_CONTROL_WORKER.format(what="every chunk is done", seconds=counts.idle_seconds)
     if silent and counts.running == 0 and counts.published:
         return NO_WORKER.format(seconds=counts.idle_seconds)
+    if silent and counts.running == 0 and counts.due:
+        return NO_CONTROL_WORKER.format(what="chunks wait to be published", seconds=counts.idle_seconds)
     return counts.waiting_for or (counts.error if counts.failed else None) or reason
 
 
+def pace(per_second: float) -> str:
+    """Documents per second as a person says it: 1,250 a second, 0.4 a second."""
+    return f"{per_second:,.0f} a second" if per_second >= 10 else f"{per_second:.1f} a second"
+
+
 def duration(seconds: float) -> str:
-    """Seconds as a person says them: 45 s, 12 min, 3 h 20 min."""
+    """Seconds as a person says them: 45 s, 12 min, 3 h 20 min, 4 d 2 h."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)
     if minutes < 90:
         return f"{minutes} min"
-    return f"{minutes // 60} h {minutes % 60} min"
+    hours = round(minutes / 60)
+    return f"{minutes // 60} h {minutes % 60} min" if hours < 48 else f"{hours // 24} d {hours % 24} h"

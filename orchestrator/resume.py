@@ -5,7 +5,7 @@ from reembed.database import chunks, documents, failures, ledger
 from reembed.database.connection import Connection
 from reembed.database.ledger import Migration
 
-BY_OPERATOR = "an operator paused it; `reembed resume` continues"
+BY_OPERATOR = "an operator paused it"
 
 
 def pause(connection: Connection, migration: Migration) -> None:

@@ -20,12 +20,12 @@ import psycopg
 import tenacity
 from psycopg import errors as pg
 
-from reembed import errors
+from reembed import errors, settings
 from reembed.database import chunks, connection, documents, ledger
 from reembed.embedding.bisection import Apart, embed_apart
 from reembed.embedding.patience import Patience
 from reembed.embedding.wire import Embedded
-from workers import batches, drain, logs
+from workers import batches, drain, logs, sides
 from workers.tools import Tools
 
 _log = logging.getLogger(__name__)
@@ -39,23 +39,33 @@ PUT_OFF_SECONDS = 30
 PAUSE_SECONDS = 1.0
 # A worker that was told to stop waits this long for the answers in flight, then leaves without them
 DRAIN_SECONDS = 7
+NO_OLD_MODEL = (
+    "the old column is not kept fresh by this worker: its OLD_EMBED_MODEL is not the migration's old model"
+)
+OLD_MODEL_AWAY = "the old column is not kept fresh ({error}); unset OLD_EMBED_MODEL if its model is gone"
 # How often the loop looks up when no answer comes
 _LOOK_SECONDS = 0.5
 
 
 def embed_chunk(tools: Tools, migration_id: int, number: int) -> None:
     """Embed what is pending in one chunk. Raises nothing that the ledger can be told instead."""
-    database, settings = tools.connection, tools.settings
+    database, environment = tools.connection, tools.settings
     claim = chunks.claim(
         database, migration_id, number,
-        owner=tools.owner, lease_seconds=settings.chunk_lease_seconds, max_strikes=settings.max_chunk_attempts,
+        owner=tools.owner, lease_seconds=environment.chunk_lease_seconds, max_strikes=environment.max_chunk_attempts,
     )  # fmt: skip
     if claim is None:
         _log.info("event=chunk_not_free migration=%s chunk=%s", migration_id, number)
         return
     migration = ledger.get(database, migration_id)
+    model = sides.model(environment, migration, claim.side)
+    if model is None:
+        chunks.give_back(
+            database, claim, waiting_for=NO_OLD_MODEL, retry_seconds=environment.rerun_failed_every_seconds
+        )
+        return
     try:
-        if _Work(tools, migration, claim).run():
+        if _Work(tools, migration, claim, model).run():
             chunks.finish(database, claim)
             # Whatever kept the migration waiting does not any more
             ledger.set_reason(database, migration_id, None)
@@ -79,7 +89,7 @@ def embed_chunk(tools: Tools, migration_id: int, number: int) -> None:
             return
         chunks.fail(
             database, claim, error=connection.in_one_line(error),
-            max_strikes=settings.max_chunk_attempts, retry_seconds=settings.rerun_failed_every_seconds,
+            max_strikes=environment.max_chunk_attempts, retry_seconds=environment.rerun_failed_every_seconds,
         )  # fmt: skip
         logs.failure(_log, "chunk_failed", error, migration=migration_id, chunk=number)
 
@@ -97,18 +107,23 @@ def stop_migration(
         ledger.change_state(database, current, "paused", str(error))
     else:
         # Catching up beside a finished backfill: the flag stays where it is, and the chunk is tried again later
-        ledger.set_reason(database, migration.id, str(error))
+        reason = OLD_MODEL_AWAY.format(error=error) if claim.side == "old" else str(error)
+        ledger.set_reason(database, migration.id, reason)
     _log.error("event=migration_stopped migration=%s reason=%r", migration.id, str(error))
 
 
 class _Work:
     """The loop of batches over one claimed chunk."""
 
-    def __init__(self, tools: Tools, migration: ledger.Migration, claim: chunks.Claim) -> None:
+    def __init__(
+        self, tools: Tools, migration: ledger.Migration, claim: chunks.Claim, model: settings.Model
+    ) -> None:
         self._tools = tools
         self._migration = migration
         self._claim = claim
-        self._provider = tools.provider(migration.new_model)
+        self._model = model
+        self._provider = tools.provider(model, claim.side)
+        self._quota = tools.quota(claim.side)
         self._patience = Patience(PATIENCE_SECONDS, tools.stop, self._note_wait)
         self._in_flight: dict[futures.Future[Apart], batches.Batch] = {}
         self._waiting_for: str | None = None
@@ -123,7 +138,9 @@ class _Work:
 
         Raises the first fault, after what else was in flight has been committed.
         """
-        waiting = batches.of_chunk(self._tools.connection, self._migration, self._claim, self._tools.settings)
+        waiting = batches.of_chunk(
+            self._tools.connection, self._migration, self._claim, self._model, self._tools.settings
+        )
         at_end = False
         while True:
             while (
@@ -145,12 +162,12 @@ class _Work:
         """In a thread: one batch's answer, waiting out what passes."""
 
         def request(texts: Sequence[str]) -> Embedded:
-            self._tools.quota.take(batch.estimated_tokens, self._tools.stop, self._note_wait)
+            self._quota.take(batch.estimated_tokens, self._tools.stop, self._note_wait)
             try:
                 return self._provider.embed_documents(texts)
             except errors.ProviderOverloaded as overload:
                 # It was said to one worker and is meant for all
-                self._tools.quota.pause(overload.retry_after or PAUSE_SECONDS)
+                self._quota.pause(overload.retry_after or PAUSE_SECONDS)
                 raise
 
         return embed_apart(lambda texts: self._patience.call(request, texts), batch.texts)

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from config.settings import Settings
+from reembed import settings
 from reembed.database import chunks, documents, ledger
 from reembed.database.connection import Connection
 from reembed.embedding import packing, tokens
@@ -68,30 +69,39 @@ class Result:
 
 
 def of_chunk(
-    connection: Connection, migration: ledger.Migration, claim: chunks.Claim, settings: Settings
+    connection: Connection,
+    migration: ledger.Migration,
+    claim: chunks.Claim,
+    model: settings.Model,
+    environment: Settings,
 ) -> Iterator[Batch]:
     """Every pending document of the chunk, in key order, each in one batch. Fetches a page when it is needed."""
     after = None
-    limit = settings.embed_batch_size * _BATCHES_A_PAGE
+    limit = environment.embed_batch_size * _BATCHES_A_PAGE
     while True:
         page = documents.fetch_batch(connection, migration, claim, after=after, limit=limit)
         if page:
-            yield from cut(page, settings)
+            yield from cut(page, model.document_prefix, environment)
         if len(page) < limit:
             return
         after = page[-1].id
 
 
-def cut(page: list[documents.Document], settings: Settings) -> Iterator[Batch]:
-    """A page of documents as batches: one text once, cut to size, as many as a request may hold."""
+def cut(page: list[documents.Document], prefix: str, environment: Settings) -> Iterator[Batch]:
+    """A page of documents as batches: one text once, cut to size, as many as a request may hold.
+
+    `prefix` is sent before every text, and counts like the rest of it.
+    """
+    prefix_tokens = tokens.estimate(prefix)
     by_text: dict[object, Group] = {}
     for document in page:
         by_text.setdefault(document.content_hash, []).append(document)
     groups = list(by_text.values())
     texts = [group[0].content for group in groups]
-    if settings.embed_overlong == "truncate":
-        texts = [tokens.truncate(text, settings.embed_max_input_tokens) for text in texts]
-    lengths = [tokens.estimate(text) for text in texts]
-    for part in packing.pack(lengths, settings.embed_batch_size, settings.embed_batch_tokens):
+    if environment.embed_overlong == "truncate":
+        room = environment.embed_max_input_tokens - prefix_tokens
+        texts = [tokens.truncate(text, room) for text in texts]
+    lengths = [prefix_tokens + tokens.estimate(text) for text in texts]
+    for part in packing.pack(lengths, environment.embed_batch_size, environment.embed_batch_tokens):
         within = slice(part.start, part.stop)
         yield Batch(groups[within], texts[within], sum(lengths[within]))

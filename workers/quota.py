@@ -47,7 +47,9 @@ _SECOND = 1_000_000
 _MINUTE = 60 * _SECOND
 # Microseconds of a limit that may be used at once after it lay idle: smooth enough for who counts by the second
 _BURST = _SECOND
-_PAUSED, _REQUESTS, _TOKENS = (f"reembed:{{quota}}:{name}" for name in ("pause", "requests", "tokens"))
+# One slot of a Redis cluster
+_KEY = "reembed:{{quota}}:{}".format
+_PAUSED, _REQUESTS, _TOKENS = _KEY("pause"), _KEY("requests"), _KEY("tokens")
 
 
 def connect(url: str) -> redis.Redis:
@@ -59,9 +61,12 @@ def connect(url: str) -> redis.Redis:
 class Quota:
     """Without limits only pauses are shared, and a Redis that does not answer holds up nobody."""
 
-    def __init__(self, client: redis.Redis, requests_per_minute: int, tokens_per_minute: int) -> None:
-        """Per minute; 0 is no limit."""
+    def __init__(
+        self, client: redis.Redis, requests_per_minute: int, tokens_per_minute: int, paused: str = _PAUSED
+    ) -> None:
+        """Per minute; 0 is no limit. `paused` is the key of the pauses that are shared."""
         self._client = client
+        self._paused = paused
         self._limits = {
             key: limit
             for key, limit in ((_REQUESTS, requests_per_minute), (_TOKENS, tokens_per_minute))
@@ -75,6 +80,11 @@ class Quota:
         limits = (settings.embed_requests_per_minute, settings.embed_tokens_per_minute)
         return cls(connect(settings.result_backend), *limits)
 
+    @classmethod
+    def of_the_old_model(cls, settings: Settings) -> "Quota":
+        """Without limits, and with pauses of its own: it may be another provider's."""
+        return cls(connect(settings.result_backend), 0, 0, paused=_KEY("old-pause"))
+
     def reserve(self, tokens: int) -> float:
         """Reserve one request of so many tokens; the seconds to wait before it may be sent.
 
@@ -84,7 +94,7 @@ class Quota:
         arguments: list[Any] = []
         for key, limit in self._limits.items():
             arguments += [costs[key] * _MINUTE // limit, _BURST]
-        return self._wait([_PAUSED, *self._limits], arguments)
+        return self._wait([self._paused, *self._limits], arguments)
 
     def take(self, tokens: int, stop: threading.Event, on_wait: Callable[[str, float], None]) -> None:
         """Wait for one request's share of the quota, or until `stop`."""
@@ -93,12 +103,12 @@ class Quota:
             on_wait("the quota, or a pause that the provider asked for", seconds)
             stop.wait(seconds)
             # A reservation knows nothing of a pause that was set after it was made
-            seconds = self._wait([_PAUSED], [])
+            seconds = self._wait([self._paused], [])
 
     def pause(self, seconds: float) -> None:
         """Nobody asks the provider for so long. Best effort: whoever does not hear of it is refused, and pauses too."""
         with contextlib.suppress(redis.RedisError):
-            self._pause(keys=[_PAUSED], args=[int(seconds * _SECOND)])
+            self._pause(keys=[self._paused], args=[int(seconds * _SECOND)])
 
     def close(self) -> None:
         self._client.close()

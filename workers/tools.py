@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from config.settings import Settings
 from reembed import settings
-from reembed.database import connection
+from reembed.database import connection, ledger
 from reembed.embedding.provider import Provider
 from workers.quota import Quota
 
@@ -23,9 +23,9 @@ class Tools:
         # Ends every wait for the provider at once
         self.stop = threading.Event()
         self.executor = ThreadPoolExecutor(environment.embed_concurrency, thread_name_prefix="provider")
-        self.quota = Quota.of(environment)
+        self._quotas = {"new": Quota.of(environment), "old": Quota.of_the_old_model(environment)}
         self._connection: connection.Connection | None = None
-        self._providers: dict[settings.Model, Provider] = {}
+        self._providers: dict[tuple[settings.Model, ledger.Side], Provider] = {}
 
     @property
     def connection(self) -> connection.Connection:
@@ -34,23 +34,28 @@ class Tools:
             self._connection = connection.connect(self.settings.database, "worker")
         return self._connection
 
-    def provider(self, model: settings.Model) -> Provider:
-        """The new model, at the endpoint of the environment; connections stay open between tasks."""
-        if model not in self._providers:
-            self._providers[model] = Provider(
-                self.settings.new_endpoint,
+    def provider(self, model: settings.Model, side: ledger.Side) -> Provider:
+        """A model, at the endpoint that the environment has for this side; connections stay open between tasks."""
+        if (model, side) not in self._providers:
+            self._providers[model, side] = Provider(
+                self.settings.new_endpoint if side == "new" else self.settings.old_endpoint,
                 model,
                 timeout_seconds=self.settings.provider_timeout_seconds,
                 connections=self.settings.embed_concurrency,
             )
-        return self._providers[model]
+        return self._providers[model, side]
+
+    def quota(self, side: ledger.Side) -> Quota:
+        """The limits are the new model's. The old one's pauses hold up nobody else."""
+        return self._quotas[side]
 
     def close(self) -> None:
         self.stop.set()
         self.executor.shutdown(wait=False, cancel_futures=True)
         for provider in self._providers.values():
             provider.close()
-        self.quota.close()
+        for quota in self._quotas.values():
+            quota.close()
         if self._connection is not None:
             with contextlib.suppress(Exception):
                 self._connection.close()

@@ -21,10 +21,12 @@ def rollback() -> None:
     """Searches go back to the old column from their next query on."""
     with session.opened() as (database, settings):
         migration = session.migration_of(database, settings)
-        hidden = flag.rollback(database, migration)
+        suffering = flag.rollback(database, migration)
     click.echo(f"searches read {migration.table.old} again; `reembed switch` leads to the new column.")
-    if hidden:
-        click.echo(f"{hidden:,} documents have no old vector and are not found there.")
+    if suffering.hidden:
+        click.echo(f"{suffering.hidden:,} documents have no old vector and are not found there.")
+    if suffering.stale:
+        click.echo(f"{suffering.stale:,} documents are found there by an older text.")
 
 
 @click.command()

@@ -70,9 +70,11 @@ def run() -> None:
         _exit(str(error), error.exit_code)
     except click.Abort:
         _exit("interrupted.", 3)
+    except click.UsageError as error:
+        path = error.ctx.command_path if error.ctx else "reembed"
+        _exit(f"{error.format_message().rstrip('.')}. Try `{path} --help`.", 2)
     except click.ClickException as error:
-        error.show()
-        raise SystemExit(2) from None
+        _exit(error.format_message(), 2)
     except KeyboardInterrupt:
         _exit("interrupted. `reembed status` shows where the migration stands.", 3)
     except psycopg.Error as error:

@@ -28,14 +28,14 @@ def status(watch: bool, as_json: bool) -> None:
 
 
 def _table(status: Status) -> str:
-    rate = f"{status.documents_per_second:,.0f} a second" if status.documents_per_second else "-"
+    rate = progress.pace(status.documents_per_second) if status.documents_per_second else "-"
     rows = [
         ("migration", f"{status.migration} of {status.table} to {status.model}"),
         ("state", status.state),
         (
             "documents",
             f"{status.documents:,}: {status.embedded:,} embedded, {status.pending:,} pending, "
-            f"{status.failed:,} refused by the provider",
+            f"{status.failed:,} refused",
         ),
         ("chunks", ", ".join(f"{count:,} {state}" for state, count in status.chunks.items())),
         ("rate", rate),
@@ -43,6 +43,15 @@ def _table(status: Status) -> str:
     ]
     if status.eta_seconds is not None:
         rows.append(("time left", progress.duration(status.eta_seconds)))
+    if status.pending and status.lag_seconds is not None:
+        rows.append(("lag", f"{progress.duration(status.lag_seconds)} at most"))
+    if status.old_hidden or status.old_stale:
+        rows.append(
+            (
+                "rollback",
+                f"would hide {status.old_hidden:,} documents, and find {status.old_stale:,} by an older text",
+            )
+        )
     if status.waiting_for:
         rows.append(("waiting for", status.waiting_for))
     return "\n".join(f"{name:<12}{value}" for name, value in rows)

@@ -64,7 +64,7 @@ def _bar() -> Iterator[Show]:
                 description=status.state,
                 total=status.documents,
                 completed=status.embedded,
-                rate=f"{status.documents_per_second or 0:,.0f}/s{left}",
+                rate=f"{progress.pace(status.documents_per_second or 0)}{left}",
                 wait=status.waiting_for or "",
             )
 

@@ -18,7 +18,7 @@ def lines(verdict: Verdict) -> Iterator[str]:
     if found.tested:
         yield (
             f"identity    {found.found:,} of {found.tested:,} tested documents have their own vector "
-            f"({found.low:.0%} to {found.high:.0%})"
+            f"({100 * found.low:.0f} to {100 * found.high:.0f} %)"
         )
     else:
         yield "identity    not tested: too few documents to say anything"
@@ -51,6 +51,6 @@ def _overlap(verdict: Verdict) -> Iterator[str]:
     if low:
         yield f"            {len(low):,} under {measured.threshold}, the worst first:"
         for query, value in low[:_LISTED]:
-            yield f"              {value:.1f}  {'line' if verdict.mode == 'queries' else 'document'} {query}"
+            yield f"              {value:.2f}  {'line' if verdict.mode == 'queries' else 'document'} {query}"
         if len(low) > _LISTED:
             yield f"              ... and {len(low) - _LISTED:,} more in `reembed validate --json`"

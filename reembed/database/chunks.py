@@ -4,6 +4,7 @@ A worker owns a chunk through a Claim: the attempt number that the claim was cou
 so a worker whose lease ran out, and whose chunk another worker has by now, writes nothing.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,12 +13,13 @@ from psycopg import sql
 from reembed import errors
 from reembed.database import queries
 from reembed.database.connection import Connection
-from reembed.database.ledger import Migration
+from reembed.database.ledger import Migration, Side
 
 
 @dataclass(frozen=True)
 class Claim:
     migration_id: int
+    side: Side
     number: int
     attempt: int
     first_id: str
@@ -44,6 +46,8 @@ class Counts:
     given_up: int
     published: int
     """Pending, with a message on its way."""
+    due: int
+    """Pending, to be published now, and not."""
     documents: int
     """In the chunks of the plan, catching up left out."""
     remaining: int
@@ -65,18 +69,23 @@ class Counts:
 def plan(connection: Connection, migration: Migration) -> int:
     """Write the chunk rows of the whole table, instead of those of a plan that was interrupted; their number."""
     queries.run(connection, "delete_chunks", None, migration_id=migration.id)
-    return _plan(connection, migration, sql.SQL("true"), catch_up=False)
+    return _plan(connection, migration, {**migration.names, "wanted": sql.SQL("true")}, catch_up=False)
 
 
-def plan_catch_up(connection: Connection, migration: Migration) -> int:
+def plan_catch_up(connection: Connection, migration: Migration, side: Side = "new") -> int:
     """Write chunk rows for what is pending outside any chunk; their number, 0 where nothing is."""
-    return _plan(connection, migration, queries.compose("catch_up", migration.names), catch_up=True)
+    names = migration.names_of(side)
+    return _plan(
+        connection, migration, {**names, "wanted": queries.compose("catch_up", names)}, catch_up=True
+    )
 
 
-def _plan(connection: Connection, migration: Migration, wanted: sql.Composable, *, catch_up: bool) -> int:
+def _plan(
+    connection: Connection, migration: Migration, names: Mapping[str, sql.Composable], *, catch_up: bool
+) -> int:
     after = queries.one(connection, "last_chunk_number", None, migration_id=migration.id)["number"]
     cursor = queries.run(
-        connection, "plan_chunks", {**migration.names, "wanted": wanted},
+        connection, "plan_chunks", names,
         after_number=after, chunk_size=migration.chunk_size, catch_up=catch_up,
     )  # fmt: skip
     return cursor.rowcount
@@ -172,6 +181,13 @@ def forget_messages(connection: Connection, migration_id: int, *, older_than_sec
     ).rowcount
 
 
+def unfinished_sides(connection: Connection, migration_id: int) -> set[Side]:
+    """The columns for which there are chunks to be worked on: not done, and not given up."""
+    return {
+        row["side"] for row in queries.run(connection, "unfinished_sides", None, migration_id=migration_id)
+    }
+
+
 def count(connection: Connection, migration_id: int) -> Counts:
     return Counts(**queries.one(connection, "count_chunks", None, migration_id=migration_id))
 
@@ -179,3 +195,14 @@ def count(connection: Connection, migration_id: int) -> Counts:
 def count_catch_ups(connection: Connection, migration_id: int) -> int:
     """How often the migration caught up since it entered its present state."""
     return int(queries.one(connection, "count_catch_ups", None, migration_id=migration_id)["rounds"])
+
+
+def mark_looked(connection: Connection, migration_id: int) -> None:
+    """All that was pending is in a chunk by now."""
+    queries.run(connection, "mark_looked", None, migration_id=migration_id)
+
+
+def lag(connection: Connection, migration_id: int) -> float | None:
+    """Seconds for which a text may have been waiting for its vector; None where nobody has looked yet."""
+    seconds: float | None = queries.one(connection, "lag", None, migration_id=migration_id)["seconds"]
+    return seconds

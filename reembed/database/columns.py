@@ -37,6 +37,9 @@ def expansion(migration: Migration) -> Iterator[sql.Composed]:
         "drop_trigger",
         "create_trigger",
         "enable_trigger",
+        "drop_old_trigger",
+        "create_old_trigger",
+        "enable_old_trigger",
     ):
         yield queries.compose(query, names)
 
@@ -47,7 +50,7 @@ def remove(connection: Connection, migration: Migration) -> None:
 
     def statements() -> None:
         _drop_trigger(connection, migration)
-        _drop_columns(connection, migration, table.new, table.new_model, table.new_hash)
+        _drop_columns(connection, migration, *table.added)
 
     locking.change(connection, statements)
 
@@ -60,11 +63,11 @@ def contract(connection: Connection, migration: Migration, *, old_indexes: tuple
     table = migration.table
     _drop_trigger(connection, migration)
     # The old column may have provenance of its own, from the migration before this one
-    _drop_columns(connection, migration, table.old, f"{table.old}_model", f"{table.old}_hash")
+    _drop_columns(connection, migration, table.old, table.old_model, table.old_hash, table.old_stale)
     for column, name in (
         (table.new, table.old),
-        (table.new_model, f"{table.old}_model"),
-        (table.new_hash, f"{table.old}_hash"),
+        (table.new_model, table.old_model),
+        (table.new_hash, table.old_hash),
     ):
         queries.run(
             connection,
@@ -90,6 +93,7 @@ def refuse_views(connection: Connection, migration: Migration) -> None:
 
 def _drop_trigger(connection: Connection, migration: Migration) -> None:
     queries.run(connection, "drop_trigger", migration.names)
+    queries.run(connection, "drop_old_trigger", migration.names)
     queries.run(connection, "drop_trigger_function", migration.names)
 
 

@@ -36,13 +36,23 @@ class Census:
     invalid: int
 
 
+@dataclass(frozen=True)
+class OldPending:
+    """Documents with text that the old column does not do justice to, such as those written after the switch."""
+
+    hidden: int
+    """Without an old vector: a search of the old column does not find them."""
+    stale: int
+    """With one of an earlier text."""
+
+
 def fetch_batch(
     connection: Connection, migration: Migration, claim: Claim, *, after: Any | None, limit: int
 ) -> list[Document]:
     """The next pending documents of the chunk with keys above `after` (None: from its beginning), in key order."""
     operator = sql.SQL(">=" if after is None else ">")
     rows = queries.run(
-        connection, "fetch_batch", {**migration.names, "from_operator": operator},
+        connection, "fetch_batch", {**migration.names_of(claim.side), "from_operator": operator},
         from_id=claim.first_id if after is None else str(after), last_id=claim.last_id, limit=limit,
     )  # fmt: skip
     return [Document(**row) for row in rows]
@@ -59,13 +69,13 @@ def write_batch(
     tokens: int,
     lease_seconds: float,
 ) -> int:
-    """Commit one batch: vectors, refusals and the chunk's progress.
+    """Commit one batch, to the column that the chunk is for: vectors, refusals and the chunk's progress.
 
     `vectors` has shape (len(documents), dimensions); `refused` has the provider's words for each. Returns how many
     documents got their vector: one whose text changed meanwhile does not. Raises LeaseLost.
     """
     row = queries.one(
-        connection, "write_batch", migration.names,
+        connection, "write_batch", migration.names_of(claim.side),
         number=claim.number, attempt=claim.attempt, tokens=tokens, lease_seconds=lease_seconds,
         ids=[document.id for document in documents],
         hashes=[document.content_hash for document in documents],
@@ -93,9 +103,8 @@ def count_pending(connection: Connection, migration: Migration) -> int:
     return int(queries.one(connection, "count_pending", migration.names)["pending"])
 
 
-def count_without_old(connection: Connection, migration: Migration) -> int:
-    """Documents with text that have no old vector, such as those written after the old model was gone."""
-    return int(queries.one(connection, "count_without_old", migration.names)["documents"])
+def count_old_pending(connection: Connection, migration: Migration) -> OldPending:
+    return OldPending(**queries.one(connection, "count_old_pending", migration.names))
 
 
 def count_all(connection: Connection, migration: Migration) -> int:

@@ -15,7 +15,7 @@ _MANY_ROWS = 1_000_000
 
 
 def build(connection: Connection, migration: Migration, rows: int) -> None:
-    """Build what is missing of the index on the new column and the small one on pending documents.
+    """Build what is missing of the index on the new column and the small ones on pending documents.
 
     `rows` are those that exist, which ivfflat sizes its lists by. May be repeated; takes as long as it takes, and
     blocks neither reads nor writes.
@@ -23,6 +23,7 @@ def build(connection: Connection, migration: Migration, rows: int) -> None:
     target = migration.table
     queries.run(connection, "take_time")
     _ensure(connection, migration, "create_pending_index", target.pending_index, {})
+    _ensure(connection, migration, "create_old_pending_index", target.old_pending_index, {})
     if migration.index_method != "none":
         _ensure(connection, migration, "create_vector_index", target.new_index, _definition(migration, rows))
     queries.run(connection, "analyze", migration.names)

@@ -3,7 +3,7 @@
 import importlib.resources
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 from psycopg import errors as pg
 from psycopg import sql
@@ -12,6 +12,9 @@ from psycopg.types.json import Jsonb
 from reembed import errors, settings
 from reembed.database import distances, queries, table
 from reembed.database.connection import Connection
+
+Side = Literal["new", "old"]
+"""The column that a chunk fills."""
 
 
 class NoMigration(errors.Refused):
@@ -54,13 +57,26 @@ class Migration:
 
     @cached_property
     def names(self) -> dict[str, sql.Composable]:
-        """The table's names, with those that depend on the migration."""
+        """The table's names, with those that depend on the migration; `pending` means the new column."""
+        return self._names("new", "pending", "new_vector")
+
+    @cached_property
+    def old_names(self) -> dict[str, sql.Composable]:
+        """The same names where `pending` and what a batch writes mean the old column."""
+        return self._names("old", "old_pending", "old_vector")
+
+    def names_of(self, side: Side) -> dict[str, sql.Composable]:
+        return self.names if side == "new" else self.old_names
+
+    def _names(self, side: Side, pending: str, vector: str) -> dict[str, sql.Composable]:
         names = {
             **self.table.names,
             "migration": sql.Literal(self.id),
             "model": sql.Literal(self.new_model_id),
+            "side": sql.Literal(side),
         }
-        return {**names, "pending": queries.compose("pending", names)}
+        names["not_refused"] = queries.compose("not_refused", names)
+        return {**names, "pending": queries.compose(pending, names), "vector": queries.compose(vector, names)}
 
 
 def install(connection: Connection) -> None:

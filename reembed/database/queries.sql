@@ -3,17 +3,32 @@
 
 -- pending --
 -- Fragment: this document has no fresh vector of the migration's model, and no recorded refusal of this text
-d.{new_model} IS DISTINCT FROM {model} AND d.{content} <> ''
-AND NOT EXISTS (SELECT FROM reembed.failures f
-                 WHERE f.migration_id = {migration} AND f.document_id = d.{id}::text
-                   AND f.content_hash = md5(d.{content})::uuid)
+d.{new_model} IS DISTINCT FROM {model} AND d.{content} <> '' AND {not_refused}
+
+-- old_pending --
+-- Fragment: this document has no fresh vector in the old column, and no recorded refusal of this text
+(d.{old} IS NULL OR d.{old_stale}) AND d.{content} <> '' AND {not_refused}
+
+-- not_refused --
+-- Fragment: the provider of this side did not refuse this text
+NOT EXISTS (SELECT FROM reembed.failures f
+             WHERE f.migration_id = {migration} AND f.side = {side} AND f.document_id = d.{id}::text
+               AND f.content_hash = md5(d.{content})::uuid)
+
+-- new_vector --
+-- Fragment: what a batch sets in a document
+{new} = v.vector, {new_model} = {model}, {new_hash} = v.content_hash
+
+-- old_vector --
+-- Fragment: the same for the old column, after the switch. Its width and type are cast by assignment
+{old} = v.vector, {old_stale} = NULL
 
 -- catch_up --
--- Fragment: pending, and in no chunk that was given up: those wait for a person
+-- Fragment: pending, and in no chunk that was given up within the hour: those wait for a person, or for better times
 {pending}
 AND NOT EXISTS (SELECT FROM reembed.chunks c
-                 WHERE c.migration_id = {migration} AND c.state = 'failed' AND c.retry_at IS NULL
-                   AND d.{id} BETWEEN c.first_id::{key_type} AND c.last_id::{key_type})
+                 WHERE c.migration_id = {migration} AND c.side = {side} AND c.state = 'failed' AND c.retry_at IS NULL
+                   AND c.failed_at > now() - interval '1 hour' AND d.{id} BETWEEN c.first_id::{key_type} AND c.last_id::{key_type})
 
 -- fetch_batch --
 -- The next documents of a range that still need a vector of the current model
@@ -35,17 +50,17 @@ WITH held AS MATERIALIZED (
        FOR UPDATE
 ), written AS (
     UPDATE {table} d
-       SET {new} = v.vector, {new_model} = {model}, {new_hash} = v.content_hash
+       SET {vector}
       FROM unnest(%(ids)s::{key_type}[], %(vectors)s::vector[], %(hashes)s::uuid[]) AS v(id, vector, content_hash)
      WHERE d.{id} = v.id AND md5(d.{content})::uuid = v.content_hash AND EXISTS (SELECT FROM held)
     RETURNING 1
 ), refused AS (
-    INSERT INTO reembed.failures (migration_id, document_id, content_hash, reason)
-    SELECT {migration}, r.id, r.content_hash, r.reason
+    INSERT INTO reembed.failures (migration_id, side, document_id, content_hash, reason)
+    SELECT {migration}, {side}, r.id, r.content_hash, r.reason
       FROM unnest(%(refused_ids)s::text[], %(refused_hashes)s::uuid[], %(refused_reasons)s::text[])
            AS r(id, content_hash, reason)
      WHERE EXISTS (SELECT FROM held)
-    ON CONFLICT (migration_id, document_id) DO UPDATE
+    ON CONFLICT (migration_id, side, document_id) DO UPDATE
        SET content_hash = EXCLUDED.content_hash, reason = EXCLUDED.reason, failed_at = now()
 ), progress AS (
     UPDATE reembed.chunks c
@@ -78,9 +93,10 @@ UPDATE {table} d SET {new_model} = NULL
 -- Cheap once the index on pending documents exists
 SELECT count(*) AS pending FROM {table} d WHERE {pending}
 
--- count_without_old --
--- Documents that a search of the old column cannot find
-SELECT count(*) AS documents FROM {table} d WHERE d.{old} IS NULL AND d.{content} <> ''
+-- count_old_pending --
+-- Documents that a search of the old column cannot find, or finds by an older text. By the index that exists for it
+SELECT count(*) FILTER (WHERE d.{old} IS NULL) AS hidden, count(d.{old}) AS stale
+  FROM {table} d WHERE (d.{old} IS NULL OR d.{old_stale}) AND d.{content} <> ''
 
 -- is_empty --
 -- Whether there is any document
@@ -98,8 +114,8 @@ SELECT d.{content} AS content FROM {table} d TABLESAMPLE SYSTEM ({percent})
 -- plan_chunks --
 -- Ranges of every n-th id that exists, so that gaps and skew still give even chunks: one ordered scan of the key,
 -- marking the first and last of every n, then one row for each pair of marks
-INSERT INTO reembed.chunks (migration_id, number, first_id, last_id, documents, catch_up)
-SELECT {migration}, %(after_number)s + (n - 1) / %(chunk_size)s + 1,
+INSERT INTO reembed.chunks (migration_id, side, number, first_id, last_id, documents, catch_up)
+SELECT {migration}, {side}, %(after_number)s + (n - 1) / %(chunk_size)s + 1,
        (array_agg(id ORDER BY n))[1]::text, (array_agg(id ORDER BY n DESC))[1]::text,
        max(n) - min(n) + 1, %(catch_up)s
   FROM (SELECT id, n, lead(id) OVER (ORDER BY n) IS NULL AS is_last
@@ -128,7 +144,7 @@ UPDATE reembed.chunks c
         OR c.state = 'running' AND c.lease_until < clock_timestamp() AND c.strikes < %(max_strikes)s)
    AND EXISTS (SELECT FROM reembed.migrations m WHERE m.id = c.migration_id
                   AND m.state NOT IN ('planned', 'paused', 'failed', 'cleaned', 'aborted'))
-RETURNING c.migration_id, c.number, c.attempt, c.first_id, c.last_id, c.documents
+RETURNING c.migration_id, c.side, c.number, c.attempt, c.first_id, c.last_id, c.documents
 
 -- renew_lease --
 -- The heartbeat. No row: the chunk was rescued, or the migration does not want it any more
@@ -158,7 +174,7 @@ UPDATE reembed.chunks
 -- An attempt failed. It is tried again at a distance that doubles, until its strikes are used up
 UPDATE reembed.chunks
    SET state = 'failed', lease_owner = NULL, lease_until = NULL, dispatched_at = NULL, waiting_for = NULL,
-       error = %(error)s,
+       error = %(error)s, failed_at = clock_timestamp(),
        retry_at = CASE WHEN strikes < %(max_strikes)s
                        THEN clock_timestamp() + make_interval(secs => %(retry_seconds)s * 2 ^ (strikes - 1)) END
  WHERE migration_id = %(migration_id)s AND number = %(number)s AND attempt = %(attempt)s AND state = 'running'
@@ -168,7 +184,7 @@ UPDATE reembed.chunks
 UPDATE reembed.chunks
    SET state = CASE WHEN strikes < %(max_strikes)s THEN 'pending' ELSE 'failed' END,
        lease_owner = NULL, lease_until = NULL, dispatched_at = NULL, waiting_for = NULL,
-       error = format('its worker (%%s) died or hung', lease_owner)
+       error = format('its worker (%%s) died or hung', lease_owner), failed_at = clock_timestamp()
  WHERE migration_id = %(migration_id)s AND state = 'running' AND lease_until < clock_timestamp()
 RETURNING number, state
 
@@ -211,6 +227,8 @@ SELECT count(*) FILTER (WHERE state = 'pending') AS pending,
        count(*) FILTER (WHERE state = 'failed') AS failed,
        count(*) FILTER (WHERE state = 'failed' AND retry_at IS NULL) AS given_up,
        count(*) FILTER (WHERE state = 'pending' AND dispatched_at IS NOT NULL) AS published,
+       count(*) FILTER (WHERE state = 'pending' AND dispatched_at IS NULL
+                          AND (retry_at IS NULL OR retry_at <= clock_timestamp())) AS due,
        coalesce(sum(documents) FILTER (WHERE NOT catch_up), 0) AS documents,
        coalesce(sum(greatest(documents - embedded, 0)) FILTER (WHERE state <> 'done'), 0) AS remaining,
        coalesce(sum(embedded), 0) AS embedded,
@@ -225,23 +243,41 @@ SELECT count(*) FILTER (WHERE state = 'pending') AS pending,
   FROM reembed.chunks
  WHERE migration_id = %(migration_id)s
 
+-- unfinished_sides --
+-- Whether chunks for the new column, and for the old one, are still to be worked on
+SELECT DISTINCT side FROM reembed.chunks
+ WHERE migration_id = %(migration_id)s
+   AND (state IN ('pending', 'running') OR state = 'failed' AND retry_at IS NOT NULL)
+
+-- mark_looked --
+-- From now on all that was pending is in a chunk
+UPDATE reembed.migrations SET looked_at = clock_timestamp() WHERE id = %(migration_id)s
+
+-- lag --
+-- How long ago the newest text may have been written that is not embedded yet: since the oldest chunk for catching up
+-- that is not done was planned, or since somebody looked for pending documents
+SELECT extract(epoch FROM clock_timestamp() - least(m.looked_at, (
+           SELECT min(c.planned_at) FROM reembed.chunks c
+            WHERE c.migration_id = m.id AND c.side = 'new' AND c.state <> 'done')))::float8 AS seconds
+  FROM reembed.migrations m WHERE m.id = %(migration_id)s
+
 -- count_catch_ups --
 -- How often the migration caught up in its present state
 SELECT count(DISTINCT c.planned_at) AS rounds
   FROM reembed.chunks c JOIN reembed.migrations m ON m.id = c.migration_id
- WHERE m.id = %(migration_id)s AND c.catch_up AND c.planned_at >= m.changed_at
+ WHERE m.id = %(migration_id)s AND c.catch_up AND c.side = 'new' AND c.planned_at >= m.changed_at
 
 -- count_failures --
 -- Documents that the provider refuses. One that was deleted, or has another text by now, is none of them
 SELECT count(*) AS failures
   FROM reembed.failures f JOIN {table} d ON d.{id} = f.document_id::{key_type}
- WHERE f.migration_id = {migration} AND f.content_hash = md5(d.{content})::uuid
+ WHERE f.migration_id = {migration} AND f.side = 'new' AND f.content_hash = md5(d.{content})::uuid
 
 -- list_failures --
 -- The same, one by one
 SELECT f.document_id, f.reason, f.failed_at
   FROM reembed.failures f JOIN {table} d ON d.{id} = f.document_id::{key_type}
- WHERE f.migration_id = {migration} AND f.content_hash = md5(d.{content})::uuid
+ WHERE f.migration_id = {migration} AND f.side = 'new' AND f.content_hash = md5(d.{content})::uuid
  ORDER BY f.failed_at DESC, f.document_id
 
 -- release_failures --
@@ -392,17 +428,32 @@ SELECT DISTINCT format('%%I.%%I', n.nspname, v.relname) AS name
 ALTER TABLE {table}
     ADD COLUMN IF NOT EXISTS {new} vector({dimensions}),
     ADD COLUMN IF NOT EXISTS {new_model} smallint,
-    ADD COLUMN IF NOT EXISTS {new_hash} uuid
+    ADD COLUMN IF NOT EXISTS {new_hash} uuid,
+    ADD COLUMN IF NOT EXISTS {old_stale} boolean
 
 -- create_trigger_function --
--- A changed text makes its vector stale: kept, so that the document stays findable, and no longer counted as fresh.
--- A service that writes the new vector itself and says from which text (the hash) is left alone
+-- A changed text makes its vectors stale: kept, so that the document stays findable, and no longer counted as fresh.
+-- A service that writes the new vector itself and says from which text (the hash) is left alone, and so is one that
+-- writes the old vector. A text that is gone takes the new vector with it
 CREATE OR REPLACE FUNCTION {trigger_function}() RETURNS trigger
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-    IF NEW.{new_hash} IS DISTINCT FROM md5(NEW.{content})::uuid THEN
-        NEW.{new_model} := NULL;
+    IF OLD.{content} IS NOT DISTINCT FROM NEW.{content} THEN
+        -- The old vector was written, and by now it is the text's own
+        NEW.{old_stale} := NULL;
+        RETURN NEW;
     END IF;
+    IF NEW.{content} <> '' THEN
+        IF NEW.{new_hash} IS DISTINCT FROM md5(NEW.{content})::uuid THEN
+            NEW.{new_model} := NULL;
+        END IF;
+    ELSE
+        NEW.{new} := NULL;
+        NEW.{new_model} := NULL;
+        NEW.{new_hash} := NULL;
+    END IF;
+    -- Compared as bytes: the equality of vectors is not on the search path of a function that is safe to run
+    NEW.{old_stale} := CASE WHEN record_image_eq(ROW(OLD.{old}), ROW(NEW.{old})) THEN true END;
     RETURN NEW;
 END $$
 
@@ -420,6 +471,20 @@ CREATE TRIGGER {trigger} BEFORE UPDATE ON {table}
 -- Also under logical replication (session_replication_role = replica)
 ALTER TABLE {table} ENABLE ALWAYS TRIGGER {trigger}
 
+-- drop_old_trigger --
+-- Comes and goes with the other one
+DROP TRIGGER IF EXISTS {old_trigger} ON {table}
+
+-- create_old_trigger --
+-- A service that changes the text first and writes the old vector later. Looks at nothing but rows that wait for it
+CREATE TRIGGER {old_trigger} BEFORE UPDATE OF {old} ON {table}
+    FOR EACH ROW WHEN (NEW.{old_stale} AND NOT record_image_eq(ROW(OLD.{old}), ROW(NEW.{old})))
+    EXECUTE FUNCTION {trigger_function}()
+
+-- enable_old_trigger --
+-- Also under logical replication
+ALTER TABLE {table} ENABLE ALWAYS TRIGGER {old_trigger}
+
 -- drop_trigger_function --
 -- Goes with the trigger
 DROP FUNCTION IF EXISTS {trigger_function}()
@@ -432,6 +497,11 @@ CREATE INDEX {concurrently} {index_name} ON {only} {table} USING {method} ({expr
 -- Nearly empty; makes finding and counting pending documents cheap from now on
 CREATE INDEX {concurrently} {index_name} ON {only} {table} ({id})
     WHERE {new_model} IS DISTINCT FROM {model} AND {content} <> ''
+
+-- create_old_pending_index --
+-- As small: makes it cheap to know what a rollback would hide, and to mend it
+CREATE INDEX {concurrently} {index_name} ON {only} {table} ({id})
+    WHERE ({old} IS NULL OR {old_stale}) AND {content} <> ''
 
 -- take_time --
 -- A role's statement_timeout is meant for queries, not for building an index
@@ -469,10 +539,11 @@ ALTER TABLE {table} {drops}
 ALTER TABLE {table} RENAME COLUMN {column} TO {name}
 
 -- sample_rows --
--- Fresh rows that have both vectors, spread over the table, the same for the same seed
+-- Rows whose vectors are both fresh, spread over the table, the same for the same seed
 SELECT d.{id}::text AS id, d.{new_hash} AS content_hash, d.{old}::vector AS old, d.{new} AS new
   FROM {table} d TABLESAMPLE {sampling} ({percent}) REPEATABLE (%(seed)s)
- WHERE d.{new_model} = {model} AND vector_norm(d.{old}::vector) > 0 AND vector_norm(d.{new}) > 0
+ WHERE d.{new_model} = {model} AND d.{old_stale} IS NOT TRUE
+   AND vector_norm(d.{old}::vector) > 0 AND vector_norm(d.{new}) > 0
  ORDER BY md5(d.{id}::text) LIMIT %(limit)s
 
 -- nearest --

@@ -95,6 +95,8 @@ CREATE TABLE reembed.migrations (
     reason         text,
     created_at     timestamptz NOT NULL DEFAULT now(),
     changed_at     timestamptz NOT NULL DEFAULT now(),
+    -- When the schedule last put all that was pending into chunks
+    looked_at      timestamptz,
     CHECK (old_column <> new_column)
 );
 
@@ -102,6 +104,7 @@ CREATE TABLE reembed.migrations (
 CREATE UNIQUE INDEX one_active_migration_per_table
     ON reembed.migrations (schema_name, table_name) WHERE state NOT IN ('cleaned', 'aborted');
 
+-- A forbidden change of state fails, whoever tries it
 CREATE TRIGGER check_transition BEFORE UPDATE OF state ON reembed.migrations
     FOR EACH ROW WHEN (OLD.state <> NEW.state) EXECUTE FUNCTION reembed.check_transition('migration');
 
@@ -109,6 +112,8 @@ CREATE TRIGGER check_transition BEFORE UPDATE OF state ON reembed.migrations
 CREATE TABLE reembed.chunks (
     migration_id  bigint NOT NULL REFERENCES reembed.migrations ON DELETE CASCADE,
     number        integer NOT NULL CHECK (number > 0),
+    -- The column it fills: after the switch the old one is kept fresh too, as long as its model answers
+    side          text NOT NULL CHECK (side IN ('new', 'old')),
     -- Both inclusive, as text: keys are integers, UUIDs or text
     first_id      text NOT NULL,
     last_id       text NOT NULL,
@@ -132,6 +137,7 @@ CREATE TABLE reembed.chunks (
     retry_at      timestamptz,
     waiting_for   text,
     error         text,
+    failed_at     timestamptz,
     started_at    timestamptz,
     progress_at   timestamptz,
     PRIMARY KEY (migration_id, number),
@@ -140,17 +146,19 @@ CREATE TABLE reembed.chunks (
 -- Rows are updated in place at every batch; room on the page keeps those updates HOT
 ) WITH (fillfactor = 50);
 
+-- The same for chunks
 CREATE TRIGGER check_transition BEFORE UPDATE OF state ON reembed.chunks
     FOR EACH ROW WHEN (OLD.state <> NEW.state) EXECUTE FUNCTION reembed.check_transition('chunk');
 
 -- A document that the provider refuses, until its text or the model changes
 CREATE TABLE reembed.failures (
     migration_id bigint NOT NULL REFERENCES reembed.migrations ON DELETE CASCADE,
+    side         text NOT NULL CHECK (side IN ('new', 'old')),
     document_id  text NOT NULL,
     content_hash uuid NOT NULL,
     reason       text NOT NULL,
     failed_at    timestamptz NOT NULL DEFAULT now(),
-    PRIMARY KEY (migration_id, document_id)
+    PRIMARY KEY (migration_id, side, document_id)
 );
 
 -- Every judgement; the gate reads the newest

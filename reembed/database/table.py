@@ -1,5 +1,6 @@
 """The user's table, named once: every query is composed from these names."""
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -23,6 +24,20 @@ class NameTooLong(errors.Usage):
     """NEW_COLUMN={column} is too long: {derived} has more than 63 bytes.
 
     Set NEW_COLUMN to a shorter name.
+    """
+
+
+class NoRoomBesideOldColumn(errors.Usage):
+    """The column {column} cannot be migrated under its name: `cleanup` would need {derived}, more than 63 bytes.
+
+    Rename the column first.
+    """
+
+
+class NameTaken(errors.Usage):
+    """NEW_COLUMN={column} cannot be used: {derived} would be two columns.
+
+    Set NEW_COLUMN to another name.
     """
 
 
@@ -77,10 +92,15 @@ class Table:
     names: Mapping[str, sql.Composable] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        for derived in (self.new_model, self.new_hash):
+        for derived in self.added:
             if len(derived.encode()) > _LONGEST_IDENTIFIER:
                 raise NameTooLong(column=self.new, derived=derived)
-        # Named for the table, so that two migrated tables of one schema do not share a function
+        for derived in (self.old_model, self.old_hash):
+            if len(derived.encode()) > _LONGEST_IDENTIFIER:
+                raise NoRoomBesideOldColumn(column=self.old, derived=derived)
+        taken = {self.id, self.content, self.old, self.old_model, self.old_hash}
+        if clash := next((derived for derived in self.added if derived in taken), None):
+            raise NameTaken(column=self.new, derived=clash)
         names: dict[str, sql.Composable] = {
             "table": queries.identifier(self.schema, self.name),
             "id": queries.identifier(self.id),
@@ -89,8 +109,11 @@ class Table:
             "new": queries.identifier(self.new),
             "new_model": queries.identifier(self.new_model),
             "new_hash": queries.identifier(self.new_hash),
+            "old_stale": queries.identifier(self.old_stale),
             "key_type": sql.SQL(_KEY_TYPES[self.key_type]),
             "trigger": queries.identifier("~reembed"),
+            "old_trigger": queries.identifier("~reembed_old"),
+            # Named for the table, so that two migrated tables do not share a function
             "trigger_function": queries.identifier("reembed", derive("stale", self.schema, self.name)),
             "index": queries.identifier(self.new_index),
             "pending_index": queries.identifier(self.pending_index),
@@ -106,12 +129,35 @@ class Table:
         return f"{self.new}_hash"
 
     @property
+    def old_model(self) -> str:
+        """What `cleanup` calls the new column's model; there before, where an earlier migration was cleaned up."""
+        return f"{self.old}_model"
+
+    @property
+    def old_hash(self) -> str:
+        return f"{self.old}_hash"
+
+    @property
+    def old_stale(self) -> str:
+        """True where the text changed after the old vector was made."""
+        return f"{self.new}_old_stale"
+
+    @property
+    def added(self) -> tuple[str, ...]:
+        """The columns that a migration adds."""
+        return self.new, self.new_model, self.new_hash, self.old_stale
+
+    @property
     def new_index(self) -> str:
         return derive(self.name, self.new, "idx")
 
     @property
     def pending_index(self) -> str:
         return derive(self.name, self.new, "pending", "idx")
+
+    @property
+    def old_pending_index(self) -> str:
+        return derive(self.name, self.old, "pending", "idx")
 
     @property
     def quoted(self) -> str:
@@ -125,5 +171,10 @@ _KEY_TYPES = {"bigint": "bigint", "uuid": "uuid", "text": "text"}
 
 
 def derive(*parts: str) -> str:
-    """A name made of `parts`, shortened from the front where it would be too long, in the manner of PostgreSQL."""
-    return "_".join(parts).encode()[-_LONGEST_IDENTIFIER:].decode(errors="ignore")
+    """A name made of `parts` that no other parts have: readable as far as it fits, then a digest of all of them.
+
+    Two long names may begin alike, and a_b.c and a.b_c read alike; what bears such a name is dropped by it.
+    """
+    digest = hashlib.blake2b(repr(parts).encode(), digest_size=4).hexdigest()
+    room = _LONGEST_IDENTIFIER - len(digest) - 1
+    return "_".join(parts).encode()[:room].decode(errors="ignore") + "_" + digest

@@ -51,6 +51,16 @@ MISTAKES = {
         "already has a column embedding_model, and no migration of ours made it.",
         before="ALTER TABLE documents ADD COLUMN embedding_model text",
     ),
+    "a new column under the old one's name": Mistake(
+        "NEW_COLUMN=embedding cannot be used: embedding would be two columns. Set NEW_COLUMN to another name.",
+        {"NEW_COLUMN": "embedding"},
+    ),
+    "an old model of unknown width": Mistake(
+        "The column embedding has no width of its own, so nobody knows how many dimensions lexical-words has. "
+        "Set OLD_EMBED_DIMENSIONS.",
+        {"OLD_EMBED_MODEL": "lexical-words"},
+        before="ALTER TABLE documents ALTER embedding TYPE vector",
+    ),
     "no pgvector": Mistake(
         "The database has no pgvector. Run CREATE EXTENSION vector in it, as a role that may.",
         before="DROP EXTENSION vector CASCADE",
@@ -102,6 +112,22 @@ def test_a_mistake_gets_one_clear_line_and_leaves_nothing_behind(
         assert mistake.says in answer.err
         assert "hidden" not in answer.err
         assert everything(database) == before
+
+
+@pytest.mark.parametrize(
+    ("typed", "says"),
+    [
+        (("strat",), "reembed: No such command 'strat'. Try `reembed --help`.\n"),
+        (("start", "--wiat"), "Try `reembed start --help`.\n"),
+        (("validate", "--sample", "many"), "Try `reembed validate --help`.\n"),
+    ],
+)
+def test_a_typing_error_gets_one_line_that_says_where_to_look(
+    shared: Installation, typed: tuple[str, ...], says: str
+) -> None:
+    answer = shared.reembed(*typed)
+    assert (answer.code, answer.out, answer.err.count("\n")) == (2, "", 1)
+    assert answer.err.endswith(says)
 
 
 def test_starting_twice_does_not_start_two_migrations(shared: Installation) -> None:

@@ -160,6 +160,20 @@ def test_a_change_that_arrives_by_replication_is_noticed(
     assert 7 in pending(database, migration)
 
 
+@pytest.mark.parametrize("text", ["''", "NULL"])
+def test_a_text_that_is_gone_takes_its_vector_with_it(
+    database: Connection, migration: Migration, claim: Claim, text: str
+) -> None:
+    write(database, migration, claim, fetch(database, migration, claim))
+    database.execute("ALTER TABLE documents ALTER content DROP NOT NULL")
+    database.execute(sql.SQL("UPDATE documents SET content = {} WHERE id = 7").format(sql.SQL(text)))
+    row = database.execute(
+        "SELECT embedding_v2, embedding_v2_model, embedding_v2_hash, embedding IS NULL FROM documents WHERE id = 7"
+    ).fetchone()
+    assert row == (None, None, None, False)
+    assert 7 not in pending(database, migration)
+
+
 def test_a_change_of_other_columns_leaves_the_vector_fresh(
     database: Connection, migration: Migration, claim: Claim
 ) -> None:

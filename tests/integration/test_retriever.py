@@ -6,7 +6,7 @@ import pytest
 
 from config.settings import Settings
 from orchestrator import flag
-from reembed.database import ledger
+from reembed.database import indexes, ledger
 from reembed.database.connection import Connection
 from reembed.database.ledger import Migration
 from reembed.embedding.provider import Provider
@@ -30,9 +30,7 @@ def ready(database: Connection, settings: Settings, migration: Migration) -> Mig
     tools.close()
     for state in ("indexing", "validating", "ready"):
         ledger.change_state(database, ledger.get(database, migration.id), state)
-    database.execute(
-        "CREATE INDEX documents_embedding_v2_idx ON documents USING hnsw (embedding_v2 vector_cosine_ops)"
-    )
+    indexes.build(database, migration, 12)
     return ledger.get(database, migration.id)
 
 

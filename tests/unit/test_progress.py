@@ -8,8 +8,8 @@ from orchestrator import progress
 from reembed.database.chunks import Counts
 
 NOTHING = Counts(
-    pending=0, running=0, done=0, failed=0, given_up=0, published=0, documents=0, remaining=0, embedded=0, tokens=0,
-    seconds=0.0, idle_seconds=None, waiting_for=None, error=None,
+    pending=0, running=0, done=0, failed=0, given_up=0, published=0, due=0, documents=0, remaining=0, embedded=0,
+    tokens=0, seconds=0.0, idle_seconds=None, waiting_for=None, error=None,
 )  # fmt: skip
 
 
@@ -30,7 +30,7 @@ NOTHING = Counts(
             "backfilling",
             None,
             {"done": 3, "idle_seconds": 30.0},
-            "every chunk is done and nobody goes on for 30 s; start "
+            "every chunk is done, and nobody goes on for 30 s; start "
             "`celery -A config.celery_app worker -Q reembed.control` and `celery -A config.celery_app beat`",
         ),
         (
@@ -40,8 +40,21 @@ NOTHING = Counts(
             "429; trying again in 8 s",
         ),
         ("backfilling", None, {"running": 1, "failed": 1, "error": "it broke"}, "it broke"),
-        ("paused", "an operator", {"waiting_for": "something else"}, "an operator"),
-        ("failed", "chunks failed", {}, "chunks failed"),
+        (
+            "backfilling",
+            None,
+            {"pending": 3, "due": 3, "idle_seconds": 30.0},
+            "chunks wait to be published, and nobody goes on for 30 s; start "
+            "`celery -A config.celery_app worker -Q reembed.control` and `celery -A config.celery_app beat`",
+        ),
+        ("backfilling", None, {"pending": 3, "due": 0, "idle_seconds": 30.0, "waiting_for": "503"}, "503"),
+        (
+            "paused",
+            "the key is wrong.",
+            {"waiting_for": "something else"},
+            "the key is wrong; `reembed resume` continues",
+        ),
+        ("failed", "chunks failed", {}, "chunks failed; `reembed retry` lets it go on"),
         ("indexing", None, {"done": 3, "idle_seconds": 900.0}, "the index"),
         ("validating", None, {"done": 3, "idle_seconds": 900.0}, "the judgement"),
         ("switched", "the key is wrong", {"done": 3, "idle_seconds": 900.0}, "the key is wrong"),
@@ -57,7 +70,8 @@ def test_every_wait_has_a_reason_that_a_person_can_read(
 def status(**fields: object) -> progress.Status:
     whole: dict[str, object] = {
         "migration": 3, "table": "public.documents", "model": "new (768)", "state": "backfilling", "documents": 10_000,
-        "embedded": 2_500, "pending": 7_499, "failed": 1, "without_text": 0, "chunks": {}, "tokens": 0,
+        "embedded": 2_500, "pending": 7_499, "failed": 1, "without_text": 0, "chunks": {}, "lag_seconds": None,
+        "old_hidden": 0, "old_stale": 0, "tokens": 0,
         "documents_per_second": 125.0, "eta_seconds": 60.0, "waiting_for": None, "active_column": "embedding",
         "canary_percent": 0,
     }  # fmt: skip
@@ -69,17 +83,34 @@ def status(**fields: object) -> progress.Status:
     [
         (
             {},
-            "migration 3 of public.documents to new (768): backfilling, 2,500 of 10,000 documents (25%), "
-            "125 a second, 60 s left, 1 refused by the provider",
+            "migration 3 of public.documents to new (768): backfilling, 2,500 of 10,000 documents (25 %), "
+            "125 a second, 60 s left, 1 refused",
         ),
         (
             {"waiting_for": "the quota", "failed": 0, "eta_seconds": None, "documents_per_second": None},
-            "migration 3 of public.documents to new (768): backfilling, 2,500 of 10,000 documents (25%), "
+            "migration 3 of public.documents to new (768): backfilling, 2,500 of 10,000 documents (25 %), "
             "waiting: the quota",
         ),
         (
+            {"embedded": 9_999, "pending": 1, "failed": 0, "documents_per_second": 0.4, "eta_seconds": None},
+            "migration 3 of public.documents to new (768): backfilling, 9,999 of 10,000 documents (99 %), "
+            "0.4 a second",
+        ),
+        (
+            {
+                "state": "switched",
+                "pending": 7,
+                "lag_seconds": 12.0,
+                "old_hidden": 2,
+                "failed": 0,
+                "eta_seconds": None,
+            },
+            "migration 3 of public.documents to new (768): switched, 2,500 of 10,000 documents (25 %), "
+            "7 pending for 12 s at most, 2 hidden by a rollback",
+        ),
+        (
             {"state": "ready", "embedded": 10_000, "failed": 0, "eta_seconds": None},
-            "migration 3 of public.documents to new (768): ready, 10,000 of 10,000 documents (100%)",
+            "migration 3 of public.documents to new (768): ready, 10,000 of 10,000 documents (100 %)",
         ),
     ],
 )
@@ -89,7 +120,14 @@ def test_progress_is_a_sentence(fields: dict[str, object], sentence: str) -> Non
 
 @pytest.mark.parametrize(
     ("seconds", "words"),
-    [(0.4, "0 s"), (89, "89 s"), (91, "2 min"), (5_399, "1 h 30 min"), (7_260, "2 h 1 min")],
+    [
+        (0.4, "0 s"),
+        (89, "89 s"),
+        (91, "2 min"),
+        (5_399, "1 h 30 min"),
+        (7_260, "2 h 1 min"),
+        (2_595_600, "30 d 1 h"),
+    ],
 )
 def test_a_duration_is_said_as_a_person_says_it(seconds: float, words: str) -> None:
     assert progress.duration(seconds) == words

@@ -92,4 +92,19 @@ def test_a_broker_that_is_not_redis_needs_a_redis_beside_it(monkeypatch: pytest.
         "Set it in the environment and try again."
     )
     monkeypatch.setenv("CELERY_RESULT_BACKEND", "redis://localhost/1")
-    assert Settings.load().celery_broker_url == "amqp://localhost"
+    assert Settings.load().broker == "amqp://localhost"
+
+
+def test_a_redis_with_tls_is_believed_only_with_its_certificate_unless_the_url_says_otherwise(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("CELERY_BROKER_URL", "rediss://broker/0")
+    monkeypatch.setenv("CELERY_RESULT_BACKEND", "rediss://backend/1?ssl_cert_reqs=none")
+    assert Settings.load().broker == "rediss://broker/0?ssl_cert_reqs=required"
+    assert Settings.load().result_backend == "rediss://backend/1?ssl_cert_reqs=none"
+
+
+def test_no_password_of_redis_is_shown_with_the_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("CELERY_BROKER_URL", "CELERY_RESULT_BACKEND"):
+        monkeypatch.setenv(name, "redis://:verysecret@host/0")
+    assert "verysecret" not in repr(Settings.load())

@@ -55,10 +55,12 @@ def test_a_percent_sign_in_a_name_survives_the_binding_of_values() -> None:
     assert queries.identifier("100%").as_string() == '"100%%"'
 
 
-def test_derived_names_fit_and_stay_apart_by_their_ends() -> None:
-    long = "x" * 60
-    assert table.derive(long, "embedding_v2", "idx") == ("x" * 60 + "_embedding_v2_idx")[-63:]
-    assert len(table.derive("ä" * 60, "idx").encode()) <= 63
+def test_derived_names_fit_and_stay_apart_however_alike_their_parts_read() -> None:
+    assert table.derive("documents", "embedding_v2", "idx").startswith("documents_embedding_v2_idx_")
+    parts = [("x" * 60, "a"), ("x" * 60, "b"), ("a_b", "c"), ("a", "b_c"), ("ä" * 60, "a"), ("ä" * 60, "b")]
+    names = {table.derive(*each) for each in parts}
+    assert len(names) == len(parts)
+    assert all(len(name.encode()) <= 63 for name in names)
 
 
 def test_a_new_column_with_no_room_for_its_companions_is_refused() -> None:
@@ -68,9 +70,22 @@ def test_a_new_column_with_no_room_for_its_companions_is_refused() -> None:
         Table("public", "documents", "id", "content", "embedding", "v" * 60, "bigint")
 
 
+def test_an_old_column_with_no_room_for_what_cleanup_puts_beside_it_is_refused() -> None:
+    with pytest.raises(
+        table.NoRoomBesideOldColumn, match=r"`cleanup` would need o{60}_model, more than 63 bytes"
+    ):
+        Table("public", "documents", "id", "content", "o" * 60, "embedding_v2", "bigint")
+
+
+@pytest.mark.parametrize("new", ["embedding", "content", "embedding_model"])
+def test_a_new_column_whose_name_something_else_will_have_is_refused(new: str) -> None:
+    with pytest.raises(table.NameTaken, match=f"NEW_COLUMN={new} cannot be used: {new} would be two columns"):
+        Table("public", "documents", "id", "content", "embedding", new, "bigint")
+
+
 def test_a_table_knows_its_companions() -> None:
     documents = Table("public", "documents", "id", "content", "embedding", "embedding_v2", "uuid")
     assert (documents.new_model, documents.new_hash) == ("embedding_v2_model", "embedding_v2_hash")
-    assert documents.new_index == "documents_embedding_v2_idx"
+    assert documents.new_index == table.derive("documents", "embedding_v2", "idx")
     assert documents.names["key_type"] == sql.SQL("uuid")
     assert str(documents) == "public.documents"

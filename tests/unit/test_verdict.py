@@ -85,6 +85,6 @@ def test_the_words_say_what_the_numbers_are() -> None:
     assert lines[0] == (
         "integrity   1,000 documents: 990 embedded, 0 missing, 0 stale, 0 invalid, 10 without text"
     )
-    assert lines[1] == "identity    390 of 400 tested documents have their own vector (95% to 99%)"
+    assert lines[1] == "identity    390 of 400 tested documents have their own vector (95 to 99 %)"
     assert lines[2] == "overlap@10  0.410 (95 % between 0.380 and 0.440; 400 documents as queries)"
     assert lines[-1] == "PASSED"
