@@ -49,6 +49,9 @@ class Settings(settings.Settings):
     validation_min_overlap: float = Field(default=0.6, ge=0, le=1)
     validation_overlap_floor: float = Field(default=0.1, ge=0, le=1)
 
+    # nDCG@10 that the new model may lose where there are judgements
+    validation_margin: float = Field(default=0.02, ge=0, le=1)
+
     # The schedule
     rerun_failed_every_seconds: int = Field(default=300, ge=1)
     catch_up_every_seconds: int = Field(default=30, ge=1)

@@ -66,9 +66,12 @@ class Columns:
         for row in rows:
             yield row.id, self._nearest("old", row.old, row), self._nearest("new", row.new, row)
 
-    def by_query(self, old: Vector, new: Vector) -> tuple[list[str], list[str]]:
-        """A query's vectors by both models: nearest by the old one, nearest by the new one."""
-        return self._nearest("old", old), self._nearest("new", new)
+    def by_query(self, old: Vector, new: Vector, *, exact: bool = False) -> tuple[list[str], list[str]]:
+        """A query's vectors by both models: nearest by the old one, nearest by the new one; `exact`: by no index."""
+        with self._connection.transaction():
+            if exact:
+                self._connection.execute("SELECT set_config('enable_indexscan', 'off', true)")
+            return self._nearest("old", old), self._nearest("new", new)
 
     def _nearest(self, side: str, vector: Vector, asking: Row | None = None) -> list[str]:
         """Ids of the k nearest, without the document that asks and others of the very same text."""

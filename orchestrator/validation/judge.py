@@ -1,13 +1,16 @@
 """The judgement of a migration: integrity over every row, then old against new on a sample."""
 
 import json
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from config.settings import Settings
-from orchestrator.validation import comparison, identity, overlap
+from orchestrator.validation import comparison, identity, judgements, metrics, overlap, quality
+from orchestrator.validation.overlap import Overlap
+from orchestrator.validation.quality import Quality
 from orchestrator.validation.verdict import Mode, Verdict
 from reembed import errors, settings
 from reembed.database import documents, ledger
@@ -23,44 +26,75 @@ class NoQueries(errors.Usage):
     """
 
 
+class NoneJudged(errors.Usage):
+    """No query of {queries} is judged in {qrels}, so quality cannot be measured.
+
+    The ids have to be the same in both files: `id` in a JSON object, the line's number in a plain file.
+    """
+
+
+# Up to here judged queries are searched for exactly, so that the index's luck is not taken for the model's merit
+EXACT_DOCUMENTS = 200_000
+
 Query = tuple[str, str]
 """Id and text."""
+Judged = Mapping[str, metrics.Grades]
+"""By query id."""
 
 
 def judge(
-    connection: Connection, environment: Settings, migration: Migration, asked: Sequence[Query] = ()
+    connection: Connection,
+    environment: Settings,
+    migration: Migration,
+    asked: Sequence[Query] = (),
+    judged: Judged | None = None,
 ) -> Verdict:
     """Judge what stands in the table now, and store it for the gate.
 
     With queries, both models embed them, if the old one still answers; without, or if it does not, documents are the
-    queries, by their stored vectors.
+    queries, by their stored vectors. With judgements of these queries, quality is measured too.
     """
     census = documents.census(connection, migration)
     size = max(environment.validation_sample, identity.SAMPLE)
     rows = comparison.sample(connection, migration, census.documents, size)
-    mode, compared, notes = _compare(connection, environment, migration, rows, asked)
+    compared = _compare(connection, environment, migration, census.documents, rows, asked, judged or {})
     verdict = Verdict(
-        mode=mode,
+        mode=compared.mode,
         k=environment.validation_k,
         floor=environment.validation_overlap_floor,
         census=census,
-        overlap=compared,
+        overlap=compared.overlap,
+        quality=compared.quality,
         identity=identity.check(
             [row.id for row in rows], _unit([row.old for row in rows]), _unit([row.new for row in rows])
         ),
-        notes=notes,
+        notes=compared.notes,
     )
     ledger.save_validation(connection, migration.id, passed=verdict.passed, report=verdict.as_json())
     return verdict
 
 
 def again(
-    connection: Connection, environment: Settings, migration: Migration, queries_file: str | None
+    connection: Connection,
+    environment: Settings,
+    migration: Migration,
+    queries_file: str | None,
+    qrels_file: str | None = None,
 ) -> Verdict:
-    """Judge a migration that was judged before; the gate opens or closes by it. Raises ledger.WrongState, NoQueries."""
+    """Judge a migration that was judged before; the gate opens or closes by it.
+
+    Raises ledger.WrongState, NoQueries, NoneJudged, judgements.NoJudgements.
+    """
     if migration.state not in ("ready", "needs_review", "switched"):
         raise ledger.wrong_state(migration, "be judged")
-    verdict = judge(connection, environment, migration, read_queries(queries_file) if queries_file else ())
+    asked = read_queries(queries_file) if queries_file else []
+    judged: dict[str, metrics.Grades] = {}
+    if qrels_file:
+        ids = {query for query, _ in asked}
+        judged = {query: grades for query, grades in judgements.read(qrels_file).items() if query in ids}
+        if not judged:
+            raise NoneJudged(queries=queries_file, qrels=qrels_file)
+    verdict = judge(connection, environment, migration, asked, judged)
     if migration.state not in (verdict.state, "switched"):
         ledger.change_state(connection, migration, verdict.state)
     return verdict
@@ -86,15 +120,25 @@ def read_queries(path: str) -> list[Query]:
     return found
 
 
+@dataclass(frozen=True)
+class _Compared:
+    mode: Mode
+    overlap: Overlap | None
+    quality: Quality | None = None
+    notes: tuple[str, ...] = ()
+
+
 def _compare(
     connection: Connection,
     environment: Settings,
     migration: Migration,
+    documents: int,
     rows: list[comparison.Row],
     asked: Sequence[Query],
-) -> tuple[Mode, overlap.Overlap | None, tuple[str, ...]]:
+    judged: Judged,
+) -> _Compared:
+    """Old against new: by the queries where there are any and both models answer, else by documents."""
     k, threshold = environment.validation_k, environment.validation_min_overlap
-    columns = comparison.Columns(connection, migration, k)
     notes: tuple[str, ...] = ()
     if asked:
         old_model = environment.old_model(migration.old_dimensions) or migration.old_model
@@ -103,16 +147,35 @@ def _compare(
         except errors.ReembedError as error:
             notes = (f"the old model does not answer, so documents are the queries: {error}",)
         else:
-            shared: dict[Hashable, float] = {
-                query: overlap.overlap_at_k(*columns.by_query(old, new), k)
+            depth = max(k, quality.DEPTH) if judged else k
+            columns = comparison.Columns(connection, migration, depth)
+            exact = documents <= EXACT_DOCUMENTS
+            if judged and not exact:
+                notes = (f"more than {EXACT_DOCUMENTS:,} documents, so quality is that of the index, too",)
+            found = {
+                query: columns.by_query(old, new, exact=bool(judged) and exact)
                 for (query, _), old, new in zip(asked, *vectors, strict=True)
             }
-            return "queries", overlap.Overlap.of(shared, threshold), notes
+            shared: dict[Hashable, float] = {
+                query: overlap.overlap_at_k(old, new, k) for query, (old, new) in found.items()
+            }
+            measured = (
+                Quality.of(
+                    {query: old for query, (old, _) in found.items()},
+                    {query: new for query, (_, new) in found.items()},
+                    judged,
+                    environment.validation_margin,
+                )
+                if judged
+                else None
+            )
+            return _Compared("queries", Overlap.of(shared, threshold), measured, notes)
+    columns = comparison.Columns(connection, migration, k)
     shared = {
         row_id: overlap.overlap_at_k(old, new, k)
         for row_id, old, new in columns.by_document(rows[: environment.validation_sample])
     }
-    return "documents", overlap.Overlap.of(shared, threshold) if shared else None, notes
+    return _Compared("documents", Overlap.of(shared, threshold) if shared else None, notes=notes)
 
 
 def _embed_both(

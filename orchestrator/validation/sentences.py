@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from orchestrator.validation import ruler
+from orchestrator.validation.quality import Quality
 from orchestrator.validation.verdict import Verdict
 
 # The list of queries under the threshold is whole in --json
@@ -23,12 +24,46 @@ def lines(verdict: Verdict) -> Iterator[str]:
     else:
         yield "identity    not tested: too few documents to say anything"
     yield from _overlap(verdict)
-    yield "quality     not judged: that needs judgements of relevance"
+    yield from _quality(verdict.quality)
     for note in verdict.notes:
         yield f"note        {note}"
     for fault in verdict.faults:
         yield f"FAULT       {fault}"
     yield "PASSED" if verdict.passed else "NOT PASSED"
+
+
+def _quality(quality: Quality | None) -> Iterator[str]:
+    if quality is None:
+        yield "quality     not judged: that needs judgements of relevance (`reembed validate --queries F --qrels F`)"
+        return
+    yield (
+        f"quality     nDCG@10 {quality.old.ndcg_at_10:.3f} to {quality.new.ndcg_at_10:.3f}: {quality.difference:+.3f} "
+        f"(95 % between {quality.low:+.3f} and {quality.high:+.3f}; {quality.queries:,} judged queries)"
+    )
+    for name, old, new in (
+        ("recall@10", quality.old.recall_at_10, quality.new.recall_at_10),
+        ("recall@100", quality.old.recall_at_100, quality.new.recall_at_100),
+        ("MRR", quality.old.mrr, quality.new.mrr),
+    ):
+        yield f"            {name:<11}{old:.3f} to {new:.3f}"
+    yield (
+        f"            {quality.wins:,} queries win, {quality.ties:,} tie, {quality.losses:,} lose; "
+        f"chance alone: p = {quality.p:.4f}"
+    )
+    words = {
+        "go": f"GO: it loses no more than {quality.margin}",
+        "stop": f"STOP: it loses more than {quality.margin}",
+        "inconclusive": f"INCONCLUSIVE at a margin of {quality.margin}",
+    }
+    more = (
+        f"; about {quality.more_queries:,} more judged queries would decide" if quality.more_queries else ""
+    )
+    yield f"            {words[quality.verdict]}{more}"
+    if quality.worst:
+        listed = ", ".join(
+            f"{query.id} ({query.old:.2f} to {query.new:.2f})" for query in quality.worst[:_LISTED]
+        )
+        yield f"            lose most: {listed}"
 
 
 def _overlap(verdict: Verdict) -> Iterator[str]:

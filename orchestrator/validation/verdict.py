@@ -6,6 +6,7 @@ from typing import Any, Literal
 from orchestrator.validation import identity as identity_check
 from orchestrator.validation.identity import Identity
 from orchestrator.validation.overlap import Overlap
+from orchestrator.validation.quality import Quality
 from reembed.database.documents import Census
 
 Mode = Literal["queries", "documents"]
@@ -22,6 +23,8 @@ class Verdict:
     overlap: Overlap | None
     """None where no document has both vectors."""
     identity: Identity
+    quality: Quality | None = None
+    """None where nobody judged: then nobody guesses."""
     notes: tuple[str, ...] = field(default=())
 
     @property
@@ -60,6 +63,12 @@ class Verdict:
                 f"the mean overlap {self.overlap.mean:.3f} is under the alarm floor {self.floor}: the new column may "
                 "be shifted or mixed up"
             )
+        if self.quality is not None and self.quality.verdict == "stop":
+            faults.append(
+                f"on {self.quality.queries:,} judged queries the new model loses {-self.quality.difference:.3f} of "
+                f"nDCG@10, more than VALIDATION_MARGIN allows ({self.quality.margin}): `reembed validate --json` "
+                "lists the queries that lose most"
+            )
         return faults
 
     @property
@@ -96,7 +105,8 @@ class Verdict:
                 "failing_ids": list(self.identity.failing_ids),
             },
             # Quality needs judgements of relevance; without them nobody guesses
-            "verdict": "not_judged",
+            "verdict": self.quality.verdict if self.quality else "not_judged",
+            "quality": self.quality.as_json() if self.quality else None,
             "faults": self.faults,
             "notes": list(self.notes),
             "passed": self.passed,
