@@ -10,13 +10,14 @@ The sample is also the field that is ranked, not the table: first among 1,400 me
 first among a billion would not.
 """
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from orchestrator.validation import intervals
+from orchestrator.validation.finding import Finding
 
 Rows = NDArray[np.float32]
 
@@ -106,6 +107,18 @@ def check(ids: Sequence[Hashable], old: Rows, new: Rows) -> Identity:
     low, high = intervals.wilson(found, len(tested))
     lost = int((rank >= (len(ids) - 1) / 2).sum())
     return Identity(len(tested), found, low, high, lost, tuple(ids[fitted + i] for i in missed))
+
+
+def findings(identity: Identity) -> Iterator[Finding]:
+    if holds(identity) is False:
+        yield Finding(
+            "identity",
+            "fault",
+            f"of {identity.tested:,} tested documents, {identity.lost:,} have a new vector that is nowhere near what "
+            "their old one says",
+            "`reembed validate --json` lists them; compare a few by hand",
+            tuple(str(row) for row in identity.failing_ids),
+        )
 
 
 def holds(identity: Identity) -> bool | None:

@@ -8,7 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from config.settings import Settings
+from orchestrator.validation import again as again_check
 from orchestrator.validation import comparison, identity, judgements, metrics, overlap, quality
+from orchestrator.validation.integrity import Integrity
 from orchestrator.validation.overlap import Overlap
 from orchestrator.validation.quality import Quality
 from orchestrator.validation.verdict import Mode, Verdict
@@ -58,17 +60,20 @@ def judge(
     size = max(environment.validation_sample, identity.SAMPLE)
     rows = comparison.sample(connection, migration, census.documents, size)
     compared = _compare(connection, environment, migration, census.documents, rows, asked, judged or {})
+    placed = identity.check(
+        [row.id for row in rows], _unit([row.old for row in rows]), _unit([row.new for row in rows])
+    )
+    embedded_again = again_check.check(connection, environment, migration, rows, placed.failing_ids)
     verdict = Verdict(
         mode=compared.mode,
         k=environment.validation_k,
         floor=environment.validation_overlap_floor,
-        census=census,
+        integrity=Integrity.of(census, documents.spread(connection, migration), rows),
+        again=embedded_again,
         overlap=compared.overlap,
         quality=compared.quality,
-        identity=identity.check(
-            [row.id for row in rows], _unit([row.old for row in rows]), _unit([row.new for row in rows])
-        ),
-        notes=compared.notes,
+        identity=placed,
+        notes=compared.notes + ((embedded_again.note,) if embedded_again.note else ()),
     )
     ledger.save_validation(connection, migration.id, passed=verdict.passed, report=verdict.as_json())
     return verdict

@@ -7,13 +7,14 @@ below; otherwise the queries are too few to say, and how many more would do is p
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Self
 
 import numpy as np
 
 from orchestrator.validation import intervals, metrics
+from orchestrator.validation.finding import Finding
 
 Verdict = Literal["go", "stop", "inconclusive"]
 Rankings = Mapping[str, Sequence[str]]
@@ -113,6 +114,16 @@ class Quality:
             verdict=verdict,
             more_queries=_more(differences.tolist(), margin) if verdict == "inconclusive" else None,
         )
+
+    def findings(self) -> Iterator[Finding]:
+        if self.verdict == "stop":
+            yield Finding(
+                "quality",
+                "fault",
+                f"on {self.queries:,} judged queries the new model loses {-self.difference:.3f} of nDCG@10, more than "
+                f"VALIDATION_MARGIN allows ({self.margin})",
+                "`reembed validate --json` lists the queries that lose most",
+            )
 
     def as_json(self) -> dict[str, Any]:
         return dataclasses.asdict(self)

@@ -13,9 +13,19 @@ _LISTED = 10
 def lines(verdict: Verdict) -> Iterator[str]:
     census, found = verdict.census, verdict.identity
     yield (
-        f"integrity   {census.documents:,} documents: {census.embedded:,} embedded, {verdict.missing:,} missing, "
+        f"integrity   {census.documents:,} documents: {census.embedded:,} embedded, {census.pending:,} missing, "
         f"{census.stale:,} stale, {census.invalid:,} invalid, {census.without_text:,} without text"
     )
+    whole = verdict.integrity
+    yield (
+        f"            {whole.dimensions:,} dimensions, {whole.dead_dimensions:,} without variance; vectors of length "
+        f"{whole.norm_mean:.3f}, deviation {whole.norm_deviation:.3f}"
+    )
+    if verdict.again.tested:
+        yield (
+            f"            {verdict.again.tested} embedded again, {len(verdict.again.differing)} differing "
+            f"(cosine {verdict.again.lowest:.4f} at worst)"
+        )
     if found.tested:
         yield (
             f"identity    {found.found:,} of {found.tested:,} tested documents have their own vector "
@@ -27,6 +37,8 @@ def lines(verdict: Verdict) -> Iterator[str]:
     yield from _quality(verdict.quality)
     for note in verdict.notes:
         yield f"note        {note}"
+    for warning in verdict.warnings:
+        yield f"warning     {warning}"
     for fault in verdict.faults:
         yield f"FAULT       {fault}"
     yield "PASSED" if verdict.passed else "NOT PASSED"

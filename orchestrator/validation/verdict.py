@@ -4,7 +4,10 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from orchestrator.validation import identity as identity_check
+from orchestrator.validation.again import Again
+from orchestrator.validation.finding import Finding
 from orchestrator.validation.identity import Identity
+from orchestrator.validation.integrity import Integrity
 from orchestrator.validation.overlap import Overlap
 from orchestrator.validation.quality import Quality
 from reembed.database.documents import Census
@@ -19,7 +22,8 @@ class Verdict:
     k: int
     floor: float
     """Mean overlap below which something is broken."""
-    census: Census
+    integrity: Integrity
+    again: Again
     overlap: Overlap | None
     """None where no document has both vectors."""
     identity: Identity
@@ -28,48 +32,36 @@ class Verdict:
     notes: tuple[str, ...] = field(default=())
 
     @property
-    def missing(self) -> int:
-        return self.census.pending
+    def census(self) -> Census:
+        return self.integrity.census
 
     @property
-    def faults(self) -> list[str]:
-        """Why it does not pass, each with what to type next; empty where it does.
+    def findings(self) -> list[Finding]:
+        """What is wrong or may be, each with what to type next.
 
         Integrity is proved or it is not. Overlap is an alarm: sound upgrades measure 0.30 to 0.48, so only a figure
         that no sound pair ever showed counts against it.
         """
-        faults = []
-        if self.missing:
-            faults.append(
-                f"{self.missing:,} documents have no fresh vector: `reembed status` shows why, then `reembed validate`"
-            )
-        if self.census.stale:
-            faults.append(
-                f"{self.census.stale:,} vectors are of an older text: `reembed retry` has them made anew, then "
-                "`reembed validate`"
-            )
-        if self.census.invalid:
-            faults.append(
-                f"{self.census.invalid:,} vectors are missing or zero though a model is named beside them: "
-                "`reembed retry` has them made anew, then `reembed validate`"
-            )
-        if identity_check.holds(self.identity) is False:
-            faults.append(
-                f"of {self.identity.tested:,} tested documents, {self.identity.lost:,} have a new vector that is "
-                "nowhere near what their old one says: `reembed validate --json` lists them; compare a few by hand"
-            )
+        found = [
+            *self.integrity.findings(),
+            *identity_check.findings(self.identity),
+            *self.again.findings(),
+        ]
         if self.overlap is not None and self.overlap.mean < self.floor:
-            faults.append(
-                f"the mean overlap {self.overlap.mean:.3f} is under the alarm floor {self.floor}: the new column may "
-                "be shifted or mixed up"
-            )
-        if self.quality is not None and self.quality.verdict == "stop":
-            faults.append(
-                f"on {self.quality.queries:,} judged queries the new model loses {-self.quality.difference:.3f} of "
-                f"nDCG@10, more than VALIDATION_MARGIN allows ({self.quality.margin}): `reembed validate --json` "
-                "lists the queries that lose most"
-            )
-        return faults
+            what = f"the mean overlap {self.overlap.mean:.3f} is under the alarm floor {self.floor}"
+            found.append(Finding("overlap", "fault", what, "the new column may be shifted or mixed up"))
+        if self.quality is not None:
+            found += self.quality.findings()
+        return found
+
+    @property
+    def faults(self) -> list[str]:
+        """Why it does not pass; empty where it does."""
+        return [str(finding) for finding in self.findings if finding.severity == "fault"]
+
+    @property
+    def warnings(self) -> list[str]:
+        return [str(finding) for finding in self.findings if finding.severity == "warning"]
 
     @property
     def passed(self) -> bool:
@@ -94,7 +86,7 @@ class Verdict:
                 {"id": query, "overlap": value} for query, value in (overlap.under if overlap else ())
             ],
             "threshold": overlap.threshold if overlap else None,
-            "missing": self.missing,
+            "missing": self.census.pending,
             "stale": self.census.stale,
             "invalid_vectors": self.census.invalid,
             "identity": {
@@ -107,6 +99,21 @@ class Verdict:
             # Quality needs judgements of relevance; without them nobody guesses
             "verdict": self.quality.verdict if self.quality else "not_judged",
             "quality": self.quality.as_json() if self.quality else None,
+            "integrity": {
+                "dimensions": self.integrity.dimensions,
+                "dead_dimensions": self.integrity.dead_dimensions,
+                "copied": self.integrity.copied,
+                "shared": self.integrity.shared,
+                "sampled": self.integrity.sampled,
+                "norm_mean": self.integrity.norm_mean,
+                "norm_deviation": self.integrity.norm_deviation,
+            },
+            "embedded_again": {
+                "tested": self.again.tested,
+                "differing": list(self.again.differing),
+                "lowest_cosine": self.again.lowest,
+            },
+            "findings": [finding.as_json() for finding in self.findings],
             "faults": self.faults,
             "notes": list(self.notes),
             "passed": self.passed,

@@ -37,6 +37,19 @@ class Census:
 
 
 @dataclass(frozen=True)
+class Spread:
+    """The fresh vectors of the new column as a whole."""
+
+    mean: NDArray[np.float32]
+    """Of each dimension; empty without vectors."""
+    mean_square: NDArray[np.float32]
+    norm_mean: float
+    norm_deviation: float
+    copied: int
+    """Rows whose new vector is their old one."""
+
+
+@dataclass(frozen=True)
 class OldPending:
     """Documents with text that the old column does not do justice to, such as those written after the switch."""
 
@@ -92,6 +105,25 @@ def write_batch(
 def census(connection: Connection, migration: Migration) -> Census:
     """One scan over every row."""
     return Census(**queries.one(connection, "count_documents", migration.names))
+
+
+def spread(connection: Connection, migration: Migration) -> Spread:
+    """One scan over every row."""
+    row = queries.one(connection, "spread", migration.names)
+    empty = np.empty(0, np.float32)
+    return Spread(
+        mean=empty if row["mean"] is None else row["mean"],
+        mean_square=empty if row["mean_square"] is None else row["mean_square"],
+        norm_mean=row["norm_mean"] or 0.0,
+        norm_deviation=row["norm_deviation"] or 0.0,
+        copied=row["copied"],
+    )
+
+
+def texts(connection: Connection, migration: Migration, ids: Sequence[str]) -> dict[str, str]:
+    """The texts of fresh documents by their keys, as text; of those among `ids` that are still fresh."""
+    rows = queries.run(connection, "texts_of", migration.names, ids=list(ids))
+    return {row["id"]: row["content"] for row in rows}
 
 
 def mark_pending(connection: Connection, migration: Migration) -> int:

@@ -83,6 +83,19 @@ SELECT count(*) AS documents,
                           AND (d.{new} IS NULL OR vector_norm(d.{new}) = 0)) AS invalid
   FROM {table} d
 
+-- spread --
+-- The fresh vectors as a whole, in one scan
+SELECT avg(d.{new}) AS mean, avg(d.{new} * d.{new}) AS mean_square, avg(vector_norm(d.{new})) AS norm_mean,
+       stddev_pop(vector_norm(d.{new})) AS norm_deviation, count(*) FILTER (WHERE d.{old}::vector = d.{new}) AS copied
+  FROM {table} d
+ WHERE d.{new_model} = {model} AND d.{content} <> ''
+
+-- texts_of --
+-- A few texts to embed again; they go to the provider that had them before, and nowhere else
+SELECT d.{id}::text AS id, d.{content} AS content
+  FROM {table} d
+ WHERE d.{id} = ANY(%(ids)s::{key_type}[]) AND d.{new_model} = {model} AND d.{new_hash} = md5(d.{content})::uuid
+
 -- mark_pending --
 -- What a census finds stale (a trigger that was dropped or disabled for a while) or invalid becomes pending again
 UPDATE {table} d SET {new_model} = NULL

@@ -18,6 +18,10 @@ COUNT = 420
 
 @pytest.fixture
 def filled(database: Connection, settings: Settings) -> Migration:
+    return fill(database, settings)
+
+
+def fill(database: Connection, settings: Settings) -> Migration:
     """A migration with the right vector beside each of its documents, ready to be judged."""
     installation.make_table(database, sql.Identifier("documents"), installation.texts(COUNT))
     found = checks.documents_table(database, settings)
@@ -30,7 +34,8 @@ def filled(database: Connection, settings: Settings) -> Migration:
     claim = chunks.claim(database, migration.id, 1, owner="test", lease_seconds=30, max_strikes=3)
     assert claim is not None
     found_documents = documents.fetch_batch(database, migration, claim, after=None, limit=COUNT)
-    vectors = models.embed("lexical-ngrams", [document.content for document in found_documents], 64)
+    contents = [document.content for document in found_documents]
+    vectors = models.embed("lexical-ngrams", contents, settings.embed_dimensions)
     documents.write_batch(
         database, migration, claim, found_documents, vectors, {}, tokens=0, lease_seconds=30
     )
@@ -64,6 +69,82 @@ def test_a_column_shifted_by_one_row_is_caught(
     found = faults(database, settings, filled)
     assert any("nowhere near what their old one says" in fault for fault in found), found
     assert any("under the alarm floor" in fault for fault in found), found
+
+
+# What somebody may have done to the column, and the finding that says so
+SPOILT = {
+    "all shuffled": (
+        "UPDATE documents d SET embedding_v2 = o.embedding_v2 FROM documents o WHERE o.id = 7 + (d.id * 13) % 2940",
+        "identity",
+    ),
+    "a batch of 64 shuffled": (
+        "UPDATE documents d SET embedding_v2 = o.embedding_v2 FROM documents o "
+        "WHERE d.id BETWEEN 700 AND 1148 AND o.id = 1848 - d.id",
+        "not_the_model",
+    ),
+    "a twentieth shuffled": (
+        "UPDATE documents d SET embedding_v2 = o.embedding_v2 FROM documents o "
+        "WHERE d.id % 140 = 0 AND o.id = 2940 - d.id + 7",
+        "not_the_model",
+    ),
+    "half of the dimensions zero": (
+        "UPDATE documents SET embedding_v2 = "
+        "((embedding_v2::real[])[1:32] || array_fill(0::real, '{32}'))::vector",
+        "dead_dimensions",
+    ),
+    "one vector for all": (
+        "UPDATE documents SET embedding_v2 = (SELECT embedding_v2 FROM documents WHERE id = 7)",
+        "shared",
+    ),
+    "a hundredth zero": (
+        "UPDATE documents SET embedding_v2 = array_fill(0::real, '{64}')::vector WHERE id % 700 = 0",
+        "invalid",
+    ),
+}
+
+
+@pytest.mark.parametrize(("statement", "finding"), SPOILT.values(), ids=list(SPOILT))
+def test_a_spoilt_column_does_not_pass_and_the_finding_says_how(
+    database: Connection, settings: Settings, filled: Migration, statement: str, finding: str
+) -> None:
+    assert database.execute(statement.replace("%", "%%"), []).rowcount > 0
+    verdict = judge.judge(database, settings, filled)
+    assert not verdict.passed
+    assert finding in {found.id for found in verdict.findings if found.severity == "fault"}
+
+
+def test_a_model_that_is_silently_another_is_caught(
+    database: Connection, settings: Settings, filled: Migration
+) -> None:
+    # Given a column filled by another model of the same width, under this one's name
+    rows = database.execute("SELECT id, content FROM documents").fetchall()
+    others = models.embed("lexical-words", [row[1] for row in rows], 64)
+    with database.cursor() as cursor:
+        cursor.executemany(
+            "UPDATE documents SET embedding_v2 = %s WHERE id = %s",
+            [(vector, row[0]) for vector, row in zip(others, rows, strict=True)],
+        )
+    verdict = judge.judge(database, settings, filled)
+    assert [found.id for found in verdict.findings if found.severity == "fault"] == ["not_the_model"]
+
+
+def test_old_vectors_copied_into_the_new_column_are_caught(database: Connection, settings: Settings) -> None:
+    # Given two models of one width
+    as_wide = settings.model_copy(update={"embed_dimensions": installation.OLD_DIMENSIONS})
+    migration = fill(database, as_wide)
+    assert judge.judge(database, as_wide, migration).passed
+    database.execute("UPDATE documents SET embedding_v2 = embedding")
+    verdict = judge.judge(database, as_wide, migration)
+    assert "copied" in {found.id for found in verdict.findings if found.severity == "fault"}
+
+
+def test_a_provider_that_is_away_leaves_a_note_and_no_fault(
+    database: Connection, settings: Settings, filled: Migration
+) -> None:
+    away = settings.model_copy(update={"openai_base_url": "http://127.0.0.1:1/v1"})
+    verdict = judge.judge(database, away, filled)
+    assert verdict.passed
+    assert "no document was embedded again" in verdict.notes[0]
 
 
 def test_missing_stale_and_invalid_vectors_are_counted_over_every_row(

@@ -5,7 +5,9 @@ import dataclasses
 import pytest
 
 from orchestrator.validation import sentences
+from orchestrator.validation.again import Again
 from orchestrator.validation.identity import Identity
+from orchestrator.validation.integrity import Integrity
 from orchestrator.validation.overlap import Overlap
 from orchestrator.validation.verdict import Verdict
 from reembed.database.documents import Census
@@ -14,7 +16,17 @@ SOUND = Verdict(
     mode="documents",
     k=10,
     floor=0.1,
-    census=Census(documents=1_000, without_text=10, pending=0, embedded=990, stale=0, invalid=0),
+    integrity=Integrity(
+        census=Census(documents=1_000, without_text=10, pending=0, embedded=990, stale=0, invalid=0),
+        dead_dimensions=0,
+        dimensions=256,
+        copied=0,
+        shared=0,
+        sampled=1_000,
+        norm_mean=1.0,
+        norm_deviation=0.01,
+    ),
+    again=Again(tested=32, differing=(), lowest=0.9999),
     overlap=Overlap(400, 0.41, 0.38, 0.44, 0.6, (("7", 0.0), ("9", 0.5))),
     identity=Identity(tested=400, found=390, low=0.95, high=0.99, lost=0, failing_ids=("3",)),
 )
@@ -43,8 +55,41 @@ def test_integrity_decides_and_a_low_overlap_does_not() -> None:
     ],
 )
 def test_every_row_counts(census: dict[str, int], fault: str) -> None:
-    verdict = dataclasses.replace(SOUND, census=dataclasses.replace(SOUND.census, **census))
+    whole = dataclasses.replace(SOUND.integrity, census=dataclasses.replace(SOUND.census, **census))
+    verdict = dataclasses.replace(SOUND, integrity=whole)
     assert (verdict.passed, verdict.state, verdict.faults) == (False, "needs_review", [fault])
+
+
+@pytest.mark.parametrize(
+    ("seen", "finding", "severity"),
+    [
+        ({"dead_dimensions": 128}, "dead_dimensions", "fault"),
+        ({"dead_dimensions": 3}, "dead_dimensions", "warning"),
+        # Too few documents to fill the dimensions of a hashed model
+        ({"dead_dimensions": 2_000, "dimensions": 3_072}, "dead_dimensions", "warning"),
+        ({"copied": 990}, "copied", "fault"),
+        ({"copied": 2}, "copied", "warning"),
+        ({"shared": 60}, "shared", "fault"),
+        ({"shared": 2}, "shared", "warning"),
+    ],
+)
+def test_what_single_rows_do_not_show_is_found_in_their_sum(
+    seen: dict[str, int], finding: str, severity: str
+) -> None:
+    verdict = dataclasses.replace(SOUND, integrity=dataclasses.replace(SOUND.integrity, **seen))  # type: ignore[arg-type]
+    (found,) = verdict.findings
+    assert (found.id, found.severity) == (finding, severity)
+    assert verdict.passed == (severity == "warning")
+
+
+def test_a_document_that_is_embedded_differently_now_is_named() -> None:
+    verdict = dataclasses.replace(SOUND, again=Again(tested=32, differing=("7", "9"), lowest=0.31))
+    (found,) = verdict.findings
+    assert (found.id, found.documents) == ("not_the_model", ("7", "9"))
+    assert verdict.faults == [
+        "2 of 32 documents that were embedded again have another vector (cosine 0.310 at worst): is EMBED_MODEL still "
+        "the model that filled the column? `reembed abort` and `reembed start` make all of them anew"
+    ]
 
 
 def test_lost_documents_and_an_overlap_under_the_floor_do_not_pass() -> None:
@@ -85,6 +130,10 @@ def test_the_words_say_what_the_numbers_are() -> None:
     assert lines[0] == (
         "integrity   1,000 documents: 990 embedded, 0 missing, 0 stale, 0 invalid, 10 without text"
     )
-    assert lines[1] == "identity    390 of 400 tested documents have their own vector (95 to 99 %)"
-    assert lines[2] == "overlap@10  0.410 (95 % between 0.380 and 0.440; 400 documents as queries)"
+    assert lines[1] == (
+        "            256 dimensions, 0 without variance; vectors of length 1.000, deviation 0.010"
+    )
+    assert lines[2] == "            32 embedded again, 0 differing (cosine 0.9999 at worst)"
+    assert lines[3] == "identity    390 of 400 tested documents have their own vector (95 to 99 %)"
+    assert lines[4] == "overlap@10  0.410 (95 % between 0.380 and 0.440; 400 documents as queries)"
     assert lines[-1] == "PASSED"
