@@ -4,9 +4,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 DOCUMENTS ?= 6000
 PYTEST ?=
+SECONDS ?= 120
+SEED ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test unit lint format bench clean
+.PHONY: help setup demo test unit lint format bench chaos clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/\1\t\2/' | expand -t 12
@@ -41,6 +43,9 @@ format: setup ## let ruff put things in order
 bench: setup ## every figure that the documents state
 	$(BIN)/python -m benchmarks.writing
 	$(BIN)/python -m benchmarks.trigger
+
+chaos: setup ## a migration under fire: make chaos SECONDS=600 SEED=1
+	$(BIN)/python -m tests.chaos --seconds $(SECONDS) --seed $(SEED)
 
 clean: ## remove what the targets made
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache dist

@@ -9,7 +9,7 @@ from reembed.database.connection import Connection
 from reembed.embedding.patience import Patience
 from reembed.embedding.provider import Provider
 
-_PROBE = "reembed asks for one vector, to see that the model answers."
+PROBE = "reembed asks for one vector, to see that the model answers."
 # A person waits for this
 _PATIENCE_SECONDS = 20
 
@@ -80,4 +80,4 @@ def provider(settings: Settings) -> None:
     with Provider(
         settings.new_endpoint, settings.new_model, timeout_seconds=settings.provider_timeout_seconds
     ) as new:
-        patience.call(new.embed_query, _PROBE)
+        patience.call(new.embed_query, PROBE)

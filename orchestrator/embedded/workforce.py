@@ -30,6 +30,9 @@ class Workforce:
         self._log_directory = log_directory
         self.workers: list[process.Process] = []
         """Those for chunks, in the order of their starts."""
+        self.control: process.Process | None = None
+        self.beat: process.Process | None = None
+        self._beats = 0
         self._processes: list[process.Process] = []
         self._starting: list[tuple[process.Process, str]] = []
 
@@ -50,14 +53,17 @@ class Workforce:
 
     def start_control(self, *, wait: bool = True) -> process.Process:
         """The worker for callbacks and the schedule's tasks: they never wait behind chunks."""
-        return self._start_worker("control", "reembed.control", 1, wait=wait)
+        self.control = self._start_worker("control", "reembed.control", 1, wait=wait)
+        return self.control
 
     def start_beat(self, *, wait: bool = True) -> process.Process:
-        """The schedule. At most one: two would do everything twice."""
-        schedule = str(self._log_directory / "beat.schedule")
-        return self._start(
-            "beat", ["beat", "-s", schedule, "--pidfile=", "-l", "INFO"], "beat: Starting", wait
-        )
+        """The schedule. One is enough, and two do no harm."""
+        self._beats += 1
+        name = f"beat-{self._beats}"
+        command = ["beat", "-s", str(self._log_directory / f"{name}.schedule"), "--pidfile=", "-l", "INFO"]
+        started = self._start(name, command, "beat: Starting", wait)
+        self.beat = self.beat or started
+        return started
 
     def wait_until_ready(self) -> None:
         """Wait for everything that was started without waiting."""

@@ -10,9 +10,9 @@ import logging
 import signal
 from pathlib import Path
 
-from tornado import httpserver, netutil, web
+from tornado import web
 
-from orchestrator.embedding_server import app, control, embeddings, state
+from orchestrator.embedding_server import app, control, embeddings, listening, state
 
 ROUTES = [
     ("/v1/embeddings", embeddings.Embeddings),
@@ -22,8 +22,10 @@ ROUTES = [
     ("/control/latency", control.Latency),
     ("/control/refuse", control.Refuse),
     ("/control/fail", control.Fail),
+    ("/control/leave", control.Leave),
     ("/control/recover", control.Recover),
     ("/control/usage", control.Usage),
+    ("/control/times", control.Times),
 ]
 
 
@@ -34,12 +36,12 @@ def main() -> None:
 
 async def serve(arguments: argparse.Namespace) -> None:
     """Serve until SIGTERM or SIGINT."""
-    shared = {"server": state.State(arguments.latency_ms / 1_000), "api_key": arguments.api_key}
+    server = state.State(arguments.latency_ms / 1_000)
+    shared = {"server": server, "api_key": arguments.api_key}
     application = web.Application([(path, handler, shared) for path, handler in ROUTES])
-    sockets = netutil.bind_sockets(arguments.port, "127.0.0.1")
-    httpserver.HTTPServer(application).add_sockets(sockets)
+    server.listener = listening.Listener(application, arguments.port)
     if arguments.port_file:
-        _write_whole(arguments.port_file, str(sockets[0].getsockname()[1]))
+        _write_whole(arguments.port_file, str(server.listener.port))
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)

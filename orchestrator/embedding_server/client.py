@@ -54,6 +54,10 @@ class Control:
         """Let the answers break or lie, in one of the ways of faults.BREAKS and faults.LIES."""
         self._call("/control/fail", {"how": how, "times": times, "seconds": seconds})
 
+    def leave(self, seconds: float) -> None:
+        """End every connection and let nobody in for so long. What was in flight is counted all the same."""
+        self._call("/control/leave", {"seconds": seconds})
+
     def recover(self) -> None:
         """Forget every failure that is still to come."""
         self._call("/control/recover", {})
@@ -62,6 +66,11 @@ class Control:
         """By model: requests, texts, distinct_texts and tokens that were answered with vectors."""
         usage: dict[str, dict[str, int]] = self._call("/control/usage")
         return usage
+
+    def times_embedded(self, text: str) -> int:
+        """How often this very text was answered with a vector, by any model."""
+        times: int = self._call("/control/times", {"text": text})["times"]
+        return times
 
     def _call(self, path: str, body: dict[str, object] | None = None) -> Any:
         """POST the body, or GET where there is none. Raises urllib.error.HTTPError for any status but 200."""

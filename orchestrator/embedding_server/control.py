@@ -3,9 +3,10 @@
 A new fault is a field of State, a handler here that sets it and a method of the client.
 """
 
+import asyncio
 import time
 
-from orchestrator.embedding_server import app, models, refusals, request
+from orchestrator.embedding_server import app, models, refusals, request, state
 
 
 class Retire(app.Handler):
@@ -63,6 +64,19 @@ class Fail(app.Handler):
         self.write_json({})
 
 
+class Leave(app.Handler):
+    """Open connections end and new ones are refused, as if the server were not there. {"seconds": 5}"""
+
+    async def post(self) -> None:
+        assert self.server.listener is not None  # noqa: S101  it let this request in
+        self.server.listener.close()
+        self.write_json({})
+        # Held on to, or it might be collected before it is done
+        self.server.leaving = asyncio.create_task(
+            self.server.listener.open_again_after(request.parse_json(self.request.body)["seconds"])
+        )
+
+
 class Recover(app.Handler):
     """Whatever it was told to fail by is forgotten."""
 
@@ -77,6 +91,14 @@ class Usage(app.Handler):
 
     def get(self) -> None:
         self.write_json({name: self.server.usage[name].report() for name in models.SERVED})
+
+
+class Times(app.Handler):
+    """How often this very text was embedded, by any model. {"text": TEXT}"""
+
+    def post(self) -> None:
+        wanted = state.digest(request.parse_json(self.request.body)["text"])
+        self.write_json({"times": sum(usage.seen[wanted] for usage in self.server.usage.values())})
 
 
 def _model(body: bytes) -> str:

@@ -1,11 +1,12 @@
 """What the server was told to do wrong, and what it has counted."""
 
+import asyncio
 import hashlib
 import time
-from collections import defaultdict, deque
+from collections import Counter, defaultdict, deque
 from dataclasses import dataclass, field
 
-from orchestrator.embedding_server import refusals, request
+from orchestrator.embedding_server import listening, refusals, request
 
 
 @dataclass
@@ -15,17 +16,14 @@ class Usage:
     requests: int = 0
     texts: int = 0
     tokens: int = 0
-    seen: set[bytes] = field(default_factory=set)
-    """A digest of each text: as many texts as distinct texts proves that nothing was embedded twice."""
+    seen: Counter[bytes] = field(default_factory=Counter)
+    """How often each text came, by its digest: as many texts as distinct texts proves that nothing came twice."""
 
     def add(self, answered: request.EmbeddingRequest) -> None:
         self.requests += 1
         self.texts += len(answered.texts)
         self.tokens += answered.tokens
-        self.seen.update(
-            hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
-            for text in answered.texts
-        )
+        self.seen.update(digest(text) for text in answered.texts)
 
     def report(self) -> dict[str, int]:
         return {
@@ -34,6 +32,10 @@ class Usage:
             "distinct_texts": len(self.seen),
             "tokens": self.tokens,
         }
+
+
+def digest(text: str) -> bytes:
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 
 Failure = refusals.Refusal | str
@@ -53,6 +55,9 @@ class State:
     outage_ends: float = 0.0
     """On the monotonic clock; until then every request fails as `outage` says."""
     usage: defaultdict[str, Usage] = field(default_factory=lambda: defaultdict(Usage))
+
+    listener: listening.Listener | None = None
+    leaving: asyncio.Task[None] | None = None
 
     def next_failure(self) -> Failure | None:
         """What this request fails by; None: by nothing."""

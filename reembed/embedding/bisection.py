@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from reembed import errors
 from reembed.embedding import wire
 
-_HARMLESS = "hello"
+HARMLESS = "hello"
 
 Embed = Callable[[Sequence[str]], wire.Embedded]
 
@@ -71,9 +71,9 @@ def embed_apart(embed: Embed, texts: Sequence[str]) -> Apart:
 
 def _embed_harmless(embed: Embed) -> wire.Embedded:
     try:
-        return embed([_HARMLESS])
+        return embed([HARMLESS])
     except errors.RequestRefused as refusal:
-        reason = f"the provider refuses every text, even {_HARMLESS!r}: {refusal.fields['reason']}"
+        reason = f"the provider refuses every text, even {HARMLESS!r}: {refusal.fields['reason']}"
         raise errors.Broken(reason=reason) from None
 
 

@@ -253,6 +253,16 @@ def test_an_answer_that_breaks_or_lies_is_the_providers_fault_and_the_next_one_i
         assert asking.embed_documents(TEXTS).vectors.shape == (3, 32)
 
 
+def test_a_server_that_left_refuses_connections_and_comes_back_at_the_same_address(
+    own_server: provider.EmbeddingServer,
+) -> None:
+    own_server.leave(0.5)
+    with pytest.raises(openai.APIConnectionError):
+        embed(own_server, TEXTS)
+    time.sleep(1)
+    assert len(embed(own_server, TEXTS).data) == len(TEXTS)
+
+
 def test_a_request_waits_as_long_as_told(own_server: provider.EmbeddingServer) -> None:
     own_server.set_latency(300)
     before = time.monotonic()

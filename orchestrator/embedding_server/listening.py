@@ -1,0 +1,33 @@
+"""The socket that the server listens on, which can be closed for a while, as if nobody were there."""
+
+import asyncio
+
+from tornado import httpserver, netutil, web
+
+HOST = "127.0.0.1"
+
+
+class Listener:
+    """On the loopback interface only."""
+
+    def __init__(self, application: web.Application, port: int) -> None:
+        """Listens at once; port 0 lets the system pick a free one."""
+        self._application = application
+        self.port = port
+        self._open()
+
+    def close(self) -> None:
+        """From now on new connections are refused."""
+        self._server.stop()
+
+    async def open_again_after(self, seconds: float) -> None:
+        """End every connection that was open, and listen again after so long."""
+        await self._server.close_all_connections()
+        await asyncio.sleep(seconds)
+        self._open()
+
+    def _open(self) -> None:
+        sockets = netutil.bind_sockets(self.port, HOST)
+        self.port = sockets[0].getsockname()[1]
+        self._server = httpserver.HTTPServer(self._application)
+        self._server.add_sockets(sockets)
