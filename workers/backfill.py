@@ -32,9 +32,8 @@ _log = logging.getLogger(__name__)
 
 # Seconds that one task works on a chunk before it gives it back, so that no task outlives its message's visibility
 WORK_SECONDS = 600
-# Seconds that passing faults of the provider are waited out inside a task; after that the chunk is put off
-PATIENCE_SECONDS = 120
-PUT_OFF_SECONDS = 30
+# A chunk whose provider outlasted the patience of its worker is put off for this share of it
+PUT_OFF_SHARE = 0.25
 # All workers pause for so long after a 429 that names no time
 PAUSE_SECONDS = 1.0
 # A worker that was told to stop waits this long for the answers in flight, then leaves without them
@@ -68,7 +67,10 @@ def embed_chunk(tools: Tools, migration_id: int, number: int) -> None:
     except errors.Broken as error:
         stop_migration(tools, migration, claim, error)
     except errors.Transient as error:
-        chunks.give_back(database, claim, waiting_for=str(error), retry_seconds=PUT_OFF_SECONDS)
+        chunks.give_back(
+            database, claim, waiting_for=str(error),
+            retry_seconds=PUT_OFF_SHARE * settings.provider_patience_seconds,
+        )  # fmt: skip
         _log.warning("event=chunk_put_off migration=%s chunk=%s reason=%r", migration_id, number, str(error))
     except psycopg.OperationalError as error:
         # The ledger cannot be told. The lease runs out, and the schedule gives the chunk to another worker
@@ -109,7 +111,7 @@ class _Work:
         self._migration = migration
         self._claim = claim
         self._provider = tools.provider(migration.new_model)
-        self._patience = Patience(PATIENCE_SECONDS, tools.stop, self._note_wait)
+        self._patience = Patience(tools.settings.provider_patience_seconds, tools.stop, self._note_wait)
         self._in_flight: dict[futures.Future[Apart], batches.Batch] = {}
         self._waiting_for: str | None = None
         self._fault: Exception | None = None
