@@ -21,9 +21,11 @@ ROUTES = [
     ("/control/restore", control.Restore),
     ("/control/latency", control.Latency),
     ("/control/refuse", control.Refuse),
+    ("/control/accept", control.Accept),
     ("/control/fail", control.Fail),
     ("/control/recover", control.Recover),
     ("/control/usage", control.Usage),
+    ("/control/arrivals", control.Arrivals),
 ]
 
 

@@ -39,6 +39,9 @@ class Usage:
 Failure = refusals.Refusal | str
 """A refusal, or the name of a broken or a false answer: see faults.py."""
 
+# The newest are kept
+MAX_ARRIVALS = 100_000
+
 
 @dataclass
 class State:
@@ -52,6 +55,8 @@ class State:
     outage: Failure | None = None
     outage_ends: float = 0.0
     """On the monotonic clock; until then every request fails as `outage` says."""
+    arrivals: deque[float] = field(default_factory=lambda: deque(maxlen=MAX_ARRIVALS))
+    """When each embedding request came, in seconds since the epoch, whatever it was answered."""
     usage: defaultdict[str, Usage] = field(default_factory=lambda: defaultdict(Usage))
 
     def next_failure(self) -> Failure | None:
