@@ -96,11 +96,17 @@ def stop_migration(
     )
     current = ledger.get(database, migration.id)
     if current.state == "backfilling":
-        ledger.change_state(database, current, "paused", str(error))
-    else:
+        ledger.change_state(database, current, "paused", in_full(error))
+    elif current.state != "paused":
         # Catching up beside a finished backfill: the flag stays where it is, and the chunk is tried again later
         ledger.set_reason(database, migration.id, str(error))
     _log.error("event=migration_stopped migration=%s reason=%r", migration.id, str(error))
+
+
+def in_full(error: errors.Broken) -> str:
+    """What `status` shows of a stop. Errors say what to mend; here a paused migration is to be resumed as well."""
+    told = str(error)
+    return told if "`reembed resume`" in told else f"{told} Then `reembed resume`."
 
 
 class _Work:
