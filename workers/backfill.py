@@ -12,6 +12,7 @@
 """
 
 import logging
+import threading
 import time
 from collections.abc import Sequence
 from concurrent import futures
@@ -117,13 +118,16 @@ class _Work:
         self._migration = migration
         self._claim = claim
         self._provider = tools.provider(migration.new_model)
-        self._patience = Patience(tools.settings.provider_patience_seconds, tools.stop, self._note_wait)
+        # Ends every wait for the provider at once
+        self._stop = threading.Event()
+        self._patience = Patience(tools.settings.provider_patience_seconds, self._stop, self._note_wait)
         self._in_flight: dict[futures.Future[Apart], batches.Batch] = {}
         self._waiting_for: str | None = None
         self._fault: Exception | None = None
         self._wanted = True
         self._abandoned = False
         self._ends_at = time.monotonic() + WORK_SECONDS
+        self._leaves_at: float | None = None
         self._renew_at = 0.0
 
     def run(self) -> bool:
@@ -153,7 +157,7 @@ class _Work:
         """In a thread: one batch's answer, waiting out what passes."""
 
         def request(texts: Sequence[str]) -> Embedded:
-            self._tools.quota.take(batch.estimated_tokens, self._tools.stop, self._note_wait)
+            self._tools.quota.take(batch.estimated_tokens, self._stop, self._note_wait)
             try:
                 return self._provider.embed_documents(texts)
             except errors.ProviderOverloaded as overload:
@@ -223,14 +227,16 @@ class _Work:
             self._wanted = False
         if drain.requested():
             self._leave(now)
+        if not self._wanted:
+            # Answers on their way are waited for, faults that may pass are not
+            self._stop.set()
 
     def _leave(self, now: float) -> None:
-        """Shutdown: stop waiting for faults to pass at once, and for answers after DRAIN_SECONDS."""
-        if not self._tools.stop.is_set():
+        """Shutdown: no request any more, and no waiting for answers after DRAIN_SECONDS."""
+        if self._leaves_at is None:
             self._wanted = False
-            self._tools.stop.set()
-            self._ends_at = now + DRAIN_SECONDS
-        elif now >= self._ends_at and self._in_flight:
+            self._leaves_at = now + DRAIN_SECONDS
+        elif now >= self._leaves_at and self._in_flight:
             self._in_flight.clear()
             self._abandoned = True
 
