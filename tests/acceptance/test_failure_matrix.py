@@ -210,7 +210,7 @@ def test_a_text_that_another_trigger_rewrites_ends_with_the_vector_of_what_it_be
         database.execute(
             """
             CREATE FUNCTION tidy() RETURNS trigger LANGUAGE plpgsql AS $$
-            BEGIN NEW.content := upper(NEW.content); RETURN NEW; END $$;
+            BEGIN NEW.content := replace(NEW.content, 'number', 'figure'); RETURN NEW; END $$;
             CREATE TRIGGER tidy BEFORE INSERT OR UPDATE ON rewritten FOR EACH ROW EXECUTE FUNCTION tidy();
             ALTER TABLE rewritten ADD COLUMN seen integer;
             """
@@ -219,14 +219,14 @@ def test_a_text_that_another_trigger_rewrites_ends_with_the_vector_of_what_it_be
         assert_done(impatient, "rewritten")
         # When texts change in ways that do not name them
         database.execute("ALTER TABLE rewritten DISABLE TRIGGER tidy")
-        database.execute("UPDATE rewritten SET content = lower(content) WHERE id <= 70")
+        database.execute("UPDATE rewritten SET content = replace(content, 'figure', 'number') WHERE id <= 70")
         impatient.wait_for(lambda status: status["pending"] == 0, **variables)
         database.execute("ALTER TABLE rewritten ENABLE TRIGGER tidy")
         database.execute("UPDATE rewritten SET seen = 1")
-        database.execute("INSERT INTO rewritten (id, content) VALUES (1, 'written in small letters')")
+        database.execute("INSERT INTO rewritten (id, content) VALUES (1, 'written as a number')")
         impatient.wait_for(lambda status: status["pending"] == 0, **variables)
         # Then each vector is that of the text which stands there
-        texts = database.execute("SELECT count(*) FROM rewritten WHERE content = upper(content)").fetchall()
+        texts = database.execute("SELECT count(*) FROM rewritten WHERE content LIKE '%figure%'").fetchall()
         assert texts == [(COUNT + 1,)]
         assert installation.wrong_documents(database, name) == []
 
