@@ -40,6 +40,9 @@ class Settings(settings.Settings):
     # Documents; unset: by the table's size
     chunk_size: int | None = Field(default=None, ge=1, le=1_000_000)
 
+    # Seconds that a worker waits out passing faults of the provider; then it puts the chunk off for a quarter of that
+    provider_patience_seconds: float = Field(default=120.0, gt=0)
+
     index_method: IndexMethod = "hnsw"
 
     # Documents or queries to judge by; results of each that are compared

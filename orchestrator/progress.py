@@ -132,9 +132,9 @@ def status(connection: Connection, migration: Migration) -> Status:
 def waiting_for(state: str, reason: str | None, counts: chunks.Counts) -> str | None:
     """Why nothing moves, in words; None while something does."""
     if state == "paused":
-        return f"{str(reason).rstrip('.')}; `reembed resume` continues"
+        return _with_advice(reason, "`reembed resume`", "continues")
     if state == "failed":
-        return f"{str(reason).rstrip('.')}; `reembed retry` lets it go on"
+        return _with_advice(reason, "`reembed retry`", "lets it go on")
     if state == "indexing":
         return "the index"
     if state == "validating" and counts.unfinished == 0:
@@ -149,6 +149,12 @@ def waiting_for(state: str, reason: str | None, counts: chunks.Counts) -> str | 
     if silent and counts.running == 0 and counts.due:
         return NO_CONTROL_WORKER.format(what="chunks wait to be published", seconds=counts.idle_seconds)
     return counts.waiting_for or (counts.error if counts.failed else None) or reason
+
+
+def _with_advice(reason: str | None, command: str, does: str) -> str:
+    """What to type, unless the reason says it itself."""
+    told = str(reason)
+    return told if command in told else f"{told.rstrip('.')}; {command} {does}"
 
 
 def pace(per_second: float) -> str:

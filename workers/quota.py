@@ -51,6 +51,8 @@ _BURST = _SECOND
 _KEY = "reembed:{{quota}}:{}".format
 _PAUSED, _REQUESTS, _TOKENS = _KEY("pause"), _KEY("requests"), _KEY("tokens")
 
+WAITING = "the quota, or a pause that the provider asked for"
+
 
 def connect(url: str) -> redis.Redis:
     """Quick to give up: a request waits for this, and Patience tries again."""
@@ -97,11 +99,12 @@ class Quota:
         return self._wait([self._paused, *self._limits], arguments)
 
     def take(self, tokens: int, stop: threading.Event, on_wait: Callable[[str, float], None]) -> None:
-        """Wait for one request's share of the quota, or until `stop`."""
+        """Wait for one request's share of the quota. Raises errors.Transient where `stop` comes first: send nothing."""
         seconds = self.reserve(tokens)
-        while seconds > 0 and not stop.is_set():
-            on_wait("the quota, or a pause that the provider asked for", seconds)
-            stop.wait(seconds)
+        while seconds > 0:
+            on_wait(WAITING, seconds)
+            if stop.wait(seconds):
+                raise errors.Transient(reason=WAITING)
             # A reservation knows nothing of a pause that was set after it was made
             seconds = self._wait([self._paused], [])
 

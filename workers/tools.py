@@ -3,7 +3,6 @@
 import contextlib
 import os
 import socket
-import threading
 from concurrent.futures import ThreadPoolExecutor
 
 from config.settings import Settings
@@ -20,8 +19,6 @@ class Tools:
         self.settings = environment
         # Shown beside a chunk, and in the reason if it has to be rescued
         self.owner = f"{socket.gethostname()}:{os.getpid()}"
-        # Ends every wait for the provider at once
-        self.stop = threading.Event()
         self.executor = ThreadPoolExecutor(environment.embed_concurrency, thread_name_prefix="provider")
         self._quotas = {"new": Quota.of(environment), "old": Quota.of_the_old_model(environment)}
         self._connection: connection.Connection | None = None
@@ -50,7 +47,6 @@ class Tools:
         return self._quotas[side]
 
     def close(self) -> None:
-        self.stop.set()
         self.executor.shutdown(wait=False, cancel_futures=True)
         for provider in self._providers.values():
             provider.close()

@@ -21,11 +21,13 @@ ROUTES = [
     ("/control/restore", control.Restore),
     ("/control/latency", control.Latency),
     ("/control/refuse", control.Refuse),
+    ("/control/accept", control.Accept),
     ("/control/fail", control.Fail),
     ("/control/leave", control.Leave),
     ("/control/recover", control.Recover),
     ("/control/usage", control.Usage),
     ("/control/times", control.Times),
+    ("/control/arrivals", control.Arrivals),
 ]
 
 

@@ -37,6 +37,10 @@ class Control:
         """Refuse every request with an input that contains this text."""
         self._call("/control/refuse", {"containing": containing})
 
+    def accept(self, containing: str) -> None:
+        """Embed such inputs like any other again."""
+        self._call("/control/accept", {"containing": containing})
+
     def fail(
         self,
         status: int,
@@ -71,6 +75,11 @@ class Control:
         """How often this very text was answered with a vector, by any model."""
         times: int = self._call("/control/times", {"text": text})["times"]
         return times
+
+    def arrivals(self) -> list[float]:
+        """When each embedding request came, in seconds since the epoch, whatever it was answered."""
+        arrivals: list[float] = self._call("/control/arrivals")["arrivals"]
+        return arrivals
 
     def _call(self, path: str, body: dict[str, object] | None = None) -> Any:
         """POST the body, or GET where there is none. Raises urllib.error.HTTPError for any status but 200."""

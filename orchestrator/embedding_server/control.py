@@ -41,6 +41,14 @@ class Refuse(app.Handler):
         self.write_json({})
 
 
+class Accept(app.Handler):
+    """Such an input is embedded like any other again. {"containing": TEXT}"""
+
+    def post(self) -> None:
+        self.server.refused_content.discard(request.parse_json(self.request.body)["containing"])
+        self.write_json({})
+
+
 class Fail(app.Handler):
     """The next embedding requests fail so. {"status": 429, "times": 3, "headers": {...}, "code": ...}
 
@@ -99,6 +107,13 @@ class Times(app.Handler):
     def post(self) -> None:
         wanted = state.digest(request.parse_json(self.request.body)["text"])
         self.write_json({"times": sum(usage.seen[wanted] for usage in self.server.usage.values())})
+
+
+class Arrivals(app.Handler):
+    """When the embedding requests came, failed ones among them: how a client spaces its attempts."""
+
+    def get(self) -> None:
+        self.write_json({"arrivals": list(self.server.arrivals)})
 
 
 def _model(body: bytes) -> str:

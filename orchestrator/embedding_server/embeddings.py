@@ -7,12 +7,14 @@ awaited first, so that many slow requests can be in flight at once, as with a re
 
 import asyncio
 import base64
+import time
 
 from orchestrator.embedding_server import app, faults, models, refusals, request
 
 
 class Embeddings(app.Handler):
     async def post(self) -> None:
+        self.server.arrivals.append(time.time())
         await asyncio.sleep(self.server.latency_seconds)
         failure = self.server.next_failure()
         if isinstance(failure, refusals.Refusal):

@@ -41,6 +41,9 @@ def digest(text: str) -> bytes:
 Failure = refusals.Refusal | str
 """A refusal, or the name of a broken or a false answer: see faults.py."""
 
+# The newest are kept
+MAX_ARRIVALS = 100_000
+
 
 @dataclass
 class State:
@@ -54,6 +57,8 @@ class State:
     outage: Failure | None = None
     outage_ends: float = 0.0
     """On the monotonic clock; until then every request fails as `outage` says."""
+    arrivals: deque[float] = field(default_factory=lambda: deque(maxlen=MAX_ARRIVALS))
+    """When each embedding request came, in seconds since the epoch, whatever it was answered."""
     usage: defaultdict[str, Usage] = field(default_factory=lambda: defaultdict(Usage))
 
     listener: listening.Listener | None = None

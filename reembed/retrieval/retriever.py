@@ -87,7 +87,8 @@ class Retriever:
         if flag is not None:
             return flag.active(self._environment.use_v2_embeddings)
         column = self._environment.old_column
-        kind, width = catalog.vector_type(connection, schema, self._name, column)
+        with connection.transaction():
+            kind, width = catalog.vector_type(connection, schema, self._name, column)
         return flags.Side(column, kind, width, None)
 
     def _nearest(
@@ -142,7 +143,9 @@ class Retriever:
         )
 
     def _find_schema(self, connection: Connection) -> str:
-        self._schema = catalog.schema_of(connection, self._name)
+        # Ended before the provider is asked: a transaction left open here would keep its locks on the table
+        with connection.transaction():
+            self._schema = catalog.schema_of(connection, self._name)
         return self._schema
 
     def _provider(self, choice: models.Choice) -> Provider:

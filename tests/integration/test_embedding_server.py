@@ -204,6 +204,19 @@ def test_a_request_with_a_poisonous_text_is_refused_whole_and_others_are_not(
     refused = refusal(own_server, ["fine", "some poison here"])
     assert (refused.status_code, refused.code) == (400, "content_filter")
     assert len(embed(own_server, ["fine"]).data) == 1
+    own_server.accept("poison")
+    assert len(embed(own_server, ["some poison here"]).data) == 1
+
+
+def test_every_request_counts_as_arrived_whatever_it_is_answered(
+    own_server: provider.EmbeddingServer,
+) -> None:
+    before = time.time()
+    own_server.fail(503)
+    refusal(own_server, TEXTS)
+    embed(own_server, TEXTS)
+    first, second = own_server.arrivals()
+    assert before <= first <= second <= time.time()
 
 
 def test_the_next_requests_fail_as_told_and_then_it_answers_again(

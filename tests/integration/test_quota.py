@@ -51,7 +51,9 @@ def test_a_wait_ends_at_once_when_the_worker_has_to_leave(stack: Stack) -> None:
         told.append(reason)
         stop.set()
 
-    own.take(1, stop, leave)
+    # And says so: a request that was not waited for must not be sent
+    with pytest.raises(errors.Transient):
+        own.take(1, stop, leave)
     own.close()
     assert told == ["the quota, or a pause that the provider asked for"]
     assert time.monotonic() - began < 5

@@ -2,7 +2,9 @@
 
 from collections.abc import Callable
 
+import psycopg
 import pytest
+from psycopg.pq import TransactionStatus
 
 from config.settings import Settings
 from orchestrator import flag
@@ -51,6 +53,23 @@ def meanwhile(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], None]],
         monkeypatch.setattr(Provider, "embed_query", slowly)
 
     return happen
+
+
+@pytest.mark.parametrize("fixture", ["documents_table", "ready"], ids=["no migration yet", "a migration"])
+def test_a_search_on_an_idle_connection_holds_no_transaction_while_the_provider_works_and_none_afterwards(
+    request: pytest.FixtureRequest,
+    settings: Settings,
+    meanwhile: Callable[[Callable[[], None]], None],
+    fixture: str,
+) -> None:
+    request.getfixturevalue(fixture)
+    seen = []
+    with psycopg.connect(settings.database) as service, Retriever(settings) as retriever:
+        meanwhile(lambda: seen.append(service.info.transaction_status))
+        # The first search of a Retriever looks for the table's schema, too
+        assert len(retriever.search(service, "words", top_k=3)) == 3
+        seen.append(service.info.transaction_status)
+    assert seen == [TransactionStatus.IDLE] * 2
 
 
 def move(database: Connection, migration: Migration, *verbs: str) -> None:

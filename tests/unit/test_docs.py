@@ -159,6 +159,23 @@ def test_every_test_that_a_document_names_is_in_the_file_it_names(document: Path
         assert name in {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}, name
 
 
+@pytest.mark.parametrize("document", ["README.md", "reliability.md"])
+def test_every_promise_names_the_test_that_shows_it(document: str) -> None:
+    tables = re.findall(r"^\|(.*\btest) \|\n\|[ |-]+\|\n((?:\|.*\|\n)+)", TEXTS[document], re.MULTILINE)
+    assert tables
+    for _, table in tables:
+        for row in table.splitlines():
+            assert re.search(r"\[test_\w+\]\([^)]+\)[^|]* \|$", row), row
+
+
+def test_every_test_of_the_failure_matrix_is_in_its_table() -> None:
+    tree = ast.parse((CHECKOUT / "tests/acceptance/test_failure_matrix.py").read_text())
+    tests = {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
+    assert {name for name in tests if name.startswith("test_")} <= set(
+        re.findall(r"test_\w+", TEXTS["reliability.md"])
+    )
+
+
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_every_target_of_make_that_a_document_names_exists(document: Path) -> None:
     targets = set(re.findall(r"^(\w+):", (CHECKOUT / "Makefile").read_text(), re.MULTILINE))
