@@ -60,7 +60,7 @@ class Report:
         wrong = {kind: self._worst(kind) for kind in ("lost", "stale", "wrong")}
         rows = [
             ("seed, seconds, worker processes", f"{self.seed}, {self.seconds:.0f}, {self.workers}"),
-            ("faults", f"{self.faults.total():,} of {len(self.faults)} kinds"),
+            ("faults", f"{self.faults.total():,}, of {len(self.faults)} kinds"),
             ("typed by the operator", _listed(self.typed)),
             (
                 "seconds seen in each state",
