@@ -50,7 +50,8 @@ def test_a_write_of_unknown_outcome_may_have_happened_or_not_and_nothing_else() 
 )
 def test_a_run_fails_for_each_broken_promise(change: dict[str, object], failure: str | None) -> None:
     whole: dict[str, object] = {
-        "seed": 1, "seconds": 60.0, "workers": 4, "faults": Counter(["worker killed"]), "typed": Counter(), "states": {},
+        "seed": 1, "seconds": 60.0, "workers": 4, "faults": Counter(["worker killed"]), "typed": Counter(),
+        "states": {},
         "memories": [Memory({}, seconds=[0.002, 0.004])], "new": oracle.Findings(), "old": oracle.Findings(),
         "cleaned": oracle.Findings(), "embedded": 1_000, "repeated": 100, "in_flight": 100, "longest_idle": 0.01,
         "unsettled": None,
