@@ -6,12 +6,14 @@
    passing one gives the chunk back for later, everything else is a strike against the chunk.
 """
 
+import contextlib
 import logging
 
 import psycopg
 
 from reembed import errors
-from reembed.database import chunks, connection, ledger
+from reembed.database import chunks, faults, ledger
+from reembed.database.connection import Connection, in_one_line
 from workers import logs, sides
 from workers.loop import Loop
 from workers.tools import Tools
@@ -28,67 +30,94 @@ OLD_MODEL_AWAY = "the old column is not kept fresh ({error}); unset OLD_EMBED_MO
 
 def embed_chunk(tools: Tools, migration_id: int, number: int) -> None:
     """Embed what is pending in one chunk. Raises nothing that the ledger can be told instead."""
-    database, environment = tools.connection, tools.settings
-    claim = chunks.claim(
-        database, migration_id, number,
-        owner=tools.owner, lease_seconds=environment.chunk_lease_seconds, max_strikes=environment.max_chunk_attempts,
+    ask, environment = tools.database.call, tools.settings
+    claim = ask(
+        lambda connection: chunks.claim(
+            connection, migration_id, number,
+            owner=tools.owner, lease_seconds=environment.chunk_lease_seconds,
+            max_strikes=environment.max_chunk_attempts,
+        )
     )  # fmt: skip
     if claim is None:
         _log.info("event=chunk_not_free migration=%s chunk=%s", migration_id, number)
         return
-    migration = ledger.get(database, migration_id)
-    model = sides.model(environment, migration, claim.side)
-    if model is None:
-        chunks.give_back(
-            database, claim, waiting_for=NO_OLD_MODEL, retry_seconds=environment.rerun_failed_every_seconds
-        )
-        return
+    migration = ask(lambda connection: ledger.get(connection, migration_id))
     try:
-        if Loop(tools, migration, claim, model).run():
-            chunks.finish(database, claim)
-            # Whatever kept the migration waiting does not any more
-            ledger.set_reason(database, migration_id, None)
+        model = sides.model(environment, migration, claim.side)
+        if model is None:
+            put_off(tools, claim, NO_OLD_MODEL, environment.rerun_failed_every_seconds)
+        elif Loop(tools, migration, claim, model).run():
+            ask(lambda connection: finish(connection, claim))
             _log.info("event=chunk_done migration=%s chunk=%s", migration_id, number)
         else:
-            chunks.give_back(database, claim)
+            ask(lambda connection: chunks.give_back(connection, claim))
             _log.info("event=chunk_given_back migration=%s chunk=%s", migration_id, number)
     except errors.LeaseLost as error:
         _log.warning("event=lease_lost reason=%r", str(error))
     except errors.Broken as error:
         stop_migration(tools, migration, claim, error)
     except errors.Transient as error:
-        chunks.give_back(
-            database, claim, waiting_for=str(error),
-            retry_seconds=PUT_OFF_SHARE * environment.provider_patience_seconds,
-        )  # fmt: skip
-        _log.warning("event=chunk_put_off migration=%s chunk=%s reason=%r", migration_id, number, str(error))
-    except psycopg.OperationalError as error:
-        # The ledger cannot be told. The lease runs out, and the schedule gives the chunk to another worker
-        _log.warning("event=database_lost migration=%s chunk=%s reason=%r", migration_id, number, str(error))
+        put_off(tools, claim, str(error), PUT_OFF_SHARE * environment.provider_patience_seconds)
     except Exception as error:
-        if ledger.get(database, migration_id).state == "aborted":
-            _log.info("event=migration_aborted migration=%s chunk=%s", migration_id, number)
-            return
-        chunks.fail(
-            database, claim, error=connection.in_one_line(error),
-            max_strikes=environment.max_chunk_attempts, retry_seconds=environment.rerun_failed_every_seconds,
-        )  # fmt: skip
-        logs.failure(_log, "chunk_failed", error, migration=migration_id, chunk=number)
+        _fault_of_the_database_or_ours(tools, migration, claim, error)
+
+
+def finish(connection: Connection, claim: chunks.Claim) -> None:
+    """The chunk is done, and whatever kept the migration waiting does not any more."""
+    chunks.finish(connection, claim)
+    ledger.set_reason(connection, claim.migration_id, None)
+
+
+def put_off(tools: Tools, claim: chunks.Claim, reason: str, seconds: float) -> None:
+    """Nobody is to blame: the chunk is tried again later, by whoever is free then, without a strike."""
+    tools.database.call(
+        lambda connection: chunks.give_back(connection, claim, waiting_for=reason, retry_seconds=seconds)
+    )
+    _log.warning(
+        "event=chunk_put_off migration=%s chunk=%s reason=%r", claim.migration_id, claim.number, reason
+    )
 
 
 def stop_migration(
     tools: Tools, migration: ledger.Migration, claim: chunks.Claim, error: errors.Broken
 ) -> None:
     """No document and no chunk is to blame: pause the backfill with the reason until a person mends the cause."""
-    database = tools.connection
-    chunks.give_back(
-        database, claim, waiting_for=str(error), retry_seconds=tools.settings.rerun_failed_every_seconds
-    )
-    current = ledger.get(database, migration.id)
+    put_off(tools, claim, str(error), tools.settings.rerun_failed_every_seconds)
+    tools.database.call(lambda connection: _stop(connection, migration.id, claim.side, error))
+    _log.error("event=migration_stopped migration=%s reason=%r", migration.id, str(error))
+
+
+def _stop(connection: Connection, migration_id: int, side: ledger.Side, error: errors.Broken) -> None:
+    current = ledger.get(connection, migration_id)
     if current.state == "backfilling":
-        ledger.change_state(database, current, "paused", str(error))
+        ledger.change_state(connection, current, "paused", str(error))
     elif current.state != "paused":
         # Catching up beside a finished backfill: the flag stays where it is, and the chunk is tried again later
-        reason = OLD_MODEL_AWAY.format(error=error) if claim.side == "old" else str(error)
-        ledger.set_reason(database, migration.id, reason)
-    _log.error("event=migration_stopped migration=%s reason=%r", migration.id, str(error))
+        reason = OLD_MODEL_AWAY.format(error=error) if side == "old" else str(error)
+        ledger.set_reason(connection, migration_id, reason)
+
+
+def _fault_of_the_database_or_ours(
+    tools: Tools, migration: ledger.Migration, claim: chunks.Claim, error: Exception
+) -> None:
+    """What is left: a database that does not come back in time, a right that is missing, and what nobody foresaw."""
+    where = (migration.id, claim.number)
+    if faults.passes(error):
+        # Perhaps not even the ledger can be told. Then the lease runs out, and the schedule sees to the chunk
+        _log.warning("event=database_away migration=%s chunk=%s reason=%r", *where, in_one_line(error))
+        with contextlib.suppress(psycopg.Error, errors.ReembedError):
+            put_off(tools, claim, f"the database: {in_one_line(error)}", tools.settings.chunk_lease_seconds)
+        return
+    if tools.database.call(lambda connection: ledger.get(connection, migration.id)).state == "aborted":
+        _log.info("event=migration_aborted migration=%s chunk=%s", *where)
+        return
+    if faults.is_forbidden(error):
+        stop_migration(tools, migration, claim, faults.DatabaseForbids(reason=in_one_line(error)))
+        return
+    tools.database.call(
+        lambda connection: chunks.fail(
+            connection, claim, error=in_one_line(error),
+            max_strikes=tools.settings.max_chunk_attempts, retry_seconds=tools.settings.rerun_failed_every_seconds,
+        )
+    )  # fmt: skip
+    logs.failure(_log, "chunk_failed", error, migration=migration.id, chunk=claim.number)

@@ -1,5 +1,6 @@
 """Batches: the pending documents of a chunk, cut into provider requests."""
 
+import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -12,6 +13,7 @@ from reembed.database import chunks, documents, ledger
 from reembed.database.connection import Connection
 from reembed.embedding import packing, tokens
 from reembed.embedding.bisection import Apart
+from workers.database import Database
 
 # Batches fetched in one query: few round trips, bounded memory
 _BATCHES_A_PAGE = 4
@@ -69,7 +71,7 @@ class Result:
 
 
 def of_chunk(
-    connection: Connection,
+    database: Database,
     migration: ledger.Migration,
     claim: chunks.Claim,
     model: settings.Model,
@@ -79,12 +81,18 @@ def of_chunk(
     after = None
     limit = environment.embed_batch_size * _BATCHES_A_PAGE
     while True:
-        page = documents.fetch_batch(connection, migration, claim, after=after, limit=limit)
+        page = database.call(functools.partial(_fetch, migration, claim, after, limit))
         if page:
             yield from cut(page, model.document_prefix, environment)
         if len(page) < limit:
             return
         after = page[-1].id
+
+
+def _fetch(
+    migration: ledger.Migration, claim: chunks.Claim, after: object, limit: int, connection: Connection
+) -> list[documents.Document]:
+    return documents.fetch_batch(connection, migration, claim, after=after, limit=limit)
 
 
 def cut(page: list[documents.Document], prefix: str, environment: Settings) -> Iterator[Batch]:

@@ -1,17 +1,14 @@
 """Committing an answer: what the database takes of it, and whose affair the rest is."""
 
-import tenacity
-from psycopg import errors as pg
+import psycopg
 
-from reembed.database import chunks, documents, ledger
-from reembed.database.connection import Connection
+from reembed.database import chunks, documents, faults, ledger
 from workers.batches import Result
-
-_TRIES = 5
+from workers.database import Database
 
 
 def commit(
-    connection: Connection,
+    database: Database,
     migration: ledger.Migration,
     claim: chunks.Claim,
     result: Result,
@@ -23,36 +20,24 @@ def commit(
     A refused statement is halved until the document stands alone; it is recorded, and its neighbours are written.
     Raises errors.LeaseLost.
     """
+
+    def write(wanted: Result) -> None:
+        database.call(
+            lambda connection: documents.write_batch(
+                connection, migration, claim, wanted.embedded, wanted.vectors, wanted.refused,
+                tokens=wanted.tokens, lease_seconds=lease_seconds,
+            )
+        )  # fmt: skip
+
     try:
-        _write(connection, migration, claim, result, lease_seconds)
-    except (pg.IntegrityError, pg.DataError, pg.RaiseException) as error:
+        write(result)
+    except psycopg.Error as error:
+        if not faults.is_one_documents(error):
+            raise
         if len(result.embedded) > 1:
             for half in result.halves():
-                commit(connection, migration, claim, half, lease_seconds=lease_seconds)
+                commit(database, migration, claim, half, lease_seconds=lease_seconds)
             return
         # The name of the rule, and not what PostgreSQL says: its words may quote the row
         rule = error.diag.constraint_name or error.sqlstate
-        reason = f"The database refuses its vector ({type(error).__name__}: {rule})."
-        _write(connection, migration, claim, result.refused_for(reason), lease_seconds)
-
-
-@tenacity.retry(
-    retry=tenacity.retry_if_exception_type(
-        (pg.DeadlockDetected, pg.SerializationFailure, pg.LockNotAvailable)
-    ),
-    wait=tenacity.wait_random_exponential(0.1, 2),
-    stop=tenacity.stop_after_attempt(_TRIES),
-    reraise=True,
-)
-def _write(
-    connection: Connection,
-    migration: ledger.Migration,
-    claim: chunks.Claim,
-    result: Result,
-    lease_seconds: float,
-) -> None:
-    """One statement, so it may be repeated as it is when PostgreSQL took the application's side in a deadlock."""
-    documents.write_batch(
-        connection, migration, claim, result.embedded, result.vectors, result.refused,
-        tokens=result.tokens, lease_seconds=lease_seconds,
-    )  # fmt: skip
+        write(result.refused_for(f"The database refuses its vector ({type(error).__name__}: {rule})."))

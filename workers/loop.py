@@ -61,7 +61,7 @@ class Loop:
         Raises the first fault, after what else was in flight has been committed.
         """
         waiting = batches.of_chunk(
-            self._tools.connection, self._migration, self._claim, self._model, self._tools.settings
+            self._tools.database, self._migration, self._claim, self._model, self._tools.settings
         )
         at_end = False
         while True:
@@ -108,7 +108,7 @@ class Loop:
 
     def _commit(self, result: batches.Result) -> None:
         lease = self._tools.settings.chunk_lease_seconds
-        committing.commit(self._tools.connection, self._migration, self._claim, result, lease_seconds=lease)
+        committing.commit(self._tools.database, self._migration, self._claim, result, lease_seconds=lease)
 
     def _look_up(self) -> None:
         """The heartbeat, and whether this worker should leave."""
@@ -116,8 +116,10 @@ class Loop:
         if now >= self._renew_at:
             lease = self._tools.settings.chunk_lease_seconds
             self._renew_at = now + lease / 3
-            wanted = chunks.renew(
-                self._tools.connection, self._claim, lease_seconds=lease, waiting_for=self._waiting_for
+            wanted = self._tools.database.call(
+                lambda connection: chunks.renew(
+                    connection, self._claim, lease_seconds=lease, waiting_for=self._waiting_for
+                )
             )
             self._wanted = self._wanted and wanted
         if now >= self._ends_at:

@@ -1,14 +1,14 @@
 """What one worker process holds on to between tasks: a connection, the providers, the threads that wait for them."""
 
-import contextlib
 import os
 import socket
 from concurrent.futures import ThreadPoolExecutor
 
 from config.settings import Settings
 from reembed import settings
-from reembed.database import connection, ledger
+from reembed.database import ledger
 from reembed.embedding.provider import Provider
+from workers.database import Database
 from workers.quota import Quota
 
 
@@ -19,17 +19,11 @@ class Tools:
         self.settings = environment
         # Shown beside a chunk, and in the reason if it has to be rescued
         self.owner = f"{socket.gethostname()}:{os.getpid()}"
+        # Twice the lease: a chunk that nobody took meanwhile is still ours
+        self.database = Database(environment.database, 2 * environment.chunk_lease_seconds)
         self.executor = ThreadPoolExecutor(environment.embed_concurrency, thread_name_prefix="provider")
         self._quotas = {"new": Quota.of(environment), "old": Quota.of_the_old_model(environment)}
-        self._connection: connection.Connection | None = None
         self._providers: dict[tuple[settings.Model, ledger.Side], Provider] = {}
-
-    @property
-    def connection(self) -> connection.Connection:
-        """The database, connected anew where the last connection broke."""
-        if self._connection is None or self._connection.closed:
-            self._connection = connection.connect(self.settings.database, "worker")
-        return self._connection
 
     def provider(self, model: settings.Model, side: ledger.Side) -> Provider:
         """A model, at the endpoint that the environment has for this side; connections stay open between tasks."""
@@ -52,9 +46,7 @@ class Tools:
             provider.close()
         for quota in self._quotas.values():
             quota.close()
-        if self._connection is not None:
-            with contextlib.suppress(Exception):
-                self._connection.close()
+        self.database.close()
 
 
 _tools: tuple[int, Tools] | None = None

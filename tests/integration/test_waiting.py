@@ -47,5 +47,5 @@ def test_a_worker_that_waits_out_a_pause_gives_its_chunk_back_at_once_and_sends_
     assert time.monotonic() - began < 5
     timer.join()
     assert len(stack.provider.arrivals()) == asked
-    counts = chunks.count(waiting.connection, migration.id)
+    counts = waiting.database.call(lambda connection: chunks.count(connection, migration.id))
     assert (counts.pending, counts.running, counts.failed) == (3, 0, 0)
