@@ -28,10 +28,8 @@ from workers import logs, sides
 
 _log = logging.getLogger(__name__)
 
-# An application that never stops writing must not hold up the index or the judgement for ever: after so many rounds of
-# catching up, fewer pending documents than this are left to the schedule, which embeds them within seconds
+# An application that never stops writing must not hold up the index or the judgement for ever
 _ROUNDS = 3
-_FEW = 100
 
 
 def advance(connection: Connection, settings: Settings, migration_id: int) -> None:
@@ -111,8 +109,8 @@ def _caught_up(connection: Connection, migration: Migration) -> bool:
     # The trigger sees to changed texts; the scan proves it, whatever happened to the trigger
     documents.mark_pending(connection, migration)
     pending = documents.count_pending(connection, migration)
-    if pending < _FEW and chunks.count_catch_ups(connection, migration.id) >= _ROUNDS:
-        return True
+    if chunks.count_catch_ups(connection, migration.id) >= _ROUNDS:
+        return pending <= chunks.tolerable(connection, migration.id) or not _catch_up(connection, migration)
     return not _catch_up(connection, migration)
 
 

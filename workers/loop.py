@@ -99,7 +99,10 @@ class Loop:
         for future in done:
             batch = self._in_flight.pop(future)
             try:
-                self._commit(batch.result(future.result()))
+                apart = future.result()
+                self._commit(batch.result(apart))
+                if apart.fault is not None:
+                    raise apart.fault
                 self._waiting_for = None
             except Exception as error:
                 # The first fault counts; no new request, but the answers on their way are paid for

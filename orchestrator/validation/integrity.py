@@ -42,9 +42,11 @@ class Integrity:
     sampled: int
     norm_mean: float
     norm_deviation: float
+    tolerable: int
+    """How many documents may be pending only because the application goes on writing."""
 
     @classmethod
-    def of(cls, census: Census, spread: Spread, rows: Sequence[Row]) -> "Integrity":
+    def of(cls, census: Census, spread: Spread, rows: Sequence[Row], tolerable: int) -> "Integrity":
         hashes_by_vector: dict[bytes, set[object]] = {}
         for row in rows:
             hashes_by_vector.setdefault(row.new.tobytes(), set()).add(row.content_hash)
@@ -58,11 +60,19 @@ class Integrity:
             sampled=len(rows),
             norm_mean=spread.norm_mean,
             norm_deviation=spread.norm_deviation,
+            tolerable=tolerable,
         )
 
     def findings(self) -> Iterator[Finding]:
         census = self.census
-        if census.pending:
+        if 0 < census.pending <= self.tolerable:
+            yield Finding(
+                "writing",
+                "warning",
+                f"{census.pending:,} documents were written just now and are being caught up with",
+                "`reembed status` shows the lag",
+            )
+        elif census.pending:
             yield Finding(
                 "missing",
                 "fault",

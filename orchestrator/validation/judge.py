@@ -15,7 +15,7 @@ from orchestrator.validation.overlap import Overlap
 from orchestrator.validation.quality import Quality
 from orchestrator.validation.verdict import Mode, Verdict
 from reembed import errors, settings
-from reembed.database import documents, ledger
+from reembed.database import chunks, documents, ledger
 from reembed.database.connection import Connection
 from reembed.database.ledger import Migration
 from reembed.embedding.provider import Provider
@@ -57,6 +57,8 @@ def judge(
     queries, by their stored vectors. With judgements of these queries, quality is measured too.
     """
     census = documents.census(connection, migration)
+    # Beside few documents in all, few are many
+    tolerable = min(chunks.tolerable(connection, migration.id), census.documents // 100)
     size = max(environment.validation_sample, identity.SAMPLE)
     rows = comparison.sample(connection, migration, census.documents, size)
     compared = _compare(connection, environment, migration, census.documents, rows, asked, judged or {})
@@ -68,7 +70,7 @@ def judge(
         mode=compared.mode,
         k=environment.validation_k,
         floor=environment.validation_overlap_floor,
-        integrity=Integrity.of(census, documents.spread(connection, migration), rows),
+        integrity=Integrity.of(census, documents.spread(connection, migration), rows, tolerable),
         again=embedded_again,
         overlap=compared.overlap,
         quality=compared.quality,

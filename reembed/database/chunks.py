@@ -15,6 +15,11 @@ from reembed.database import queries
 from reembed.database.connection import Connection
 from reembed.database.ledger import Migration, Side
 
+# An application that never stops writing must not hold up a migration for ever: after some rounds of catching up, no
+# more pending documents than this are left to the schedule, which embeds them within seconds
+_TOLERABLE = 100
+_ROUNDS_TOLERABLE = 2
+
 
 @dataclass(frozen=True)
 class Claim:
@@ -195,6 +200,12 @@ def count(connection: Connection, migration_id: int) -> Counts:
 def count_catch_ups(connection: Connection, migration_id: int) -> int:
     """How often the migration caught up since it entered its present state."""
     return int(queries.one(connection, "count_catch_ups", None, migration_id=migration_id)["rounds"])
+
+
+def tolerable(connection: Connection, migration_id: int) -> int:
+    """How many documents may be pending at any moment, because the application goes on writing; 0 if it does not."""
+    last = queries.one(connection, "count_last_round", None, migration_id=migration_id)["documents"]
+    return max(_TOLERABLE, _ROUNDS_TOLERABLE * int(last)) if last else 0
 
 
 def mark_looked(connection: Connection, migration_id: int) -> None:

@@ -280,6 +280,15 @@ SELECT count(DISTINCT c.planned_at) AS rounds
   FROM reembed.chunks c JOIN reembed.migrations m ON m.id = c.migration_id
  WHERE m.id = %(migration_id)s AND c.catch_up AND c.side = 'new' AND c.planned_at >= m.changed_at
 
+-- count_last_round --
+-- Documents of the newest round of catching up: about as many as an application that goes on writing has pending now.
+-- None where nobody wrote for a while
+SELECT coalesce(sum(documents), 0) AS documents
+  FROM reembed.chunks
+ WHERE migration_id = %(migration_id)s AND catch_up AND side = 'new' AND planned_at > now() - interval '2 minutes'
+   AND planned_at = (SELECT max(planned_at) FROM reembed.chunks
+                      WHERE migration_id = %(migration_id)s AND catch_up AND side = 'new')
+
 -- count_failures --
 -- Documents that the provider refuses. One that was deleted, or has another text by now, is none of them
 SELECT count(*) AS failures

@@ -33,22 +33,26 @@ class Apart:
     vectors: NDArray[np.float32]
     """(accepted, dimensions), in the order of `accepted`."""
     accepted: list[int]
-    """Positions in the texts, ascending. Every position is here or in `refused`."""
+    """Positions in the texts, ascending. Every position is here or in `refused`, unless there is a `fault`."""
     refused: dict[int, errors.DocumentRefused]
     """By position, with the provider's words."""
     tokens: int
     """Billed for everything accepted."""
+    fault: errors.ReembedError | None = None
+    """What ended it half-way: some texts were not asked for, and those that were are paid for all the same."""
 
 
 def embed_apart(embed: Embed, texts: Sequence[str]) -> Apart:
     """Embed the texts, apart from those that the provider refuses for their own sake. At least one text.
 
     `embed` makes one request and raises errors.RequestRefused if it is refused; whatever else it raises
-    passes through. Raises errors.Broken if the provider refuses a harmless text as well.
+    passes through, or is the `fault` of a result where there is something to keep. Raises errors.Broken if the
+    provider refuses a harmless text as well.
     """
     answers: list[wire.Embedded] = []
     accepted: list[int] = []
     refused: dict[int, errors.DocumentRefused] = {}
+    fault: errors.ReembedError | None = None
     # A stack with the leftmost part on top, so that answers come in the order of the texts
     waiting = [range(len(texts))]
     while waiting:
@@ -63,10 +67,15 @@ def embed_apart(embed: Embed, texts: Sequence[str]) -> Apart:
             if not answers:
                 answers.append(_without_vectors(_embed_harmless(embed)))
             refused[part.start] = errors.DocumentRefused(reason=refusal.fields["reason"])
+        except errors.ReembedError as error:
+            if not answers:
+                raise
+            fault = error
+            break
         else:
             accepted += part
     vectors = np.concatenate([answer.vectors for answer in answers])
-    return Apart(vectors, accepted, refused, sum(answer.tokens for answer in answers))
+    return Apart(vectors, accepted, refused, sum(answer.tokens for answer in answers), fault)
 
 
 def _embed_harmless(embed: Embed) -> wire.Embedded:

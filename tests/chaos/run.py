@@ -30,7 +30,7 @@ _CONCURRENCY = 2
 _BATCH = 25
 _LEASE_SECONDS = 6
 # Of the whole time, for the backfill if nothing went wrong
-_BACKFILL_SHARE = 0.2
+_BACKFILL_SHARE = 0.1
 # Seconds in which it has to come to rest after the last fault
 _REST_SECONDS = 180
 

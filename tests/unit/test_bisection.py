@@ -119,3 +119,30 @@ def test_what_is_no_refusal_passes_through(error: errors.ReembedError) -> None:
     with pytest.raises(type(error)) as caught:
         bisection.embed_apart(embed, texts_of(4))
     assert caught.value is error
+
+
+@pytest.mark.parametrize("fault", [errors.Broken(reason="no key"), errors.ProviderUnavailable(reason="502")])
+def test_a_fault_in_the_middle_costs_nothing_that_was_answered_before(fault: errors.ReembedError) -> None:
+    provider = refusing("5")
+
+    def embed(texts: Sequence[str]) -> wire.Embedded:
+        if texts[0] == "6":
+            raise fault
+        return provider.embed(texts)
+
+    apart = bisection.embed_apart(embed, texts_of(8))
+    assert apart.fault is fault
+    assert apart.accepted == [0, 1, 2, 3, 4]
+    assert apart.vectors[:, 0].tolist() == apart.accepted
+    assert list(apart.refused) == [5]
+    assert apart.tokens == 50
+
+
+def test_a_fault_before_any_answer_passes_through() -> None:
+    def embed(texts: Sequence[str]) -> wire.Embedded:
+        if len(texts) > 4:
+            raise errors.RequestRefused(reason="no")
+        raise errors.ProviderUnavailable(reason="502")
+
+    with pytest.raises(errors.ProviderUnavailable):
+        bisection.embed_apart(embed, texts_of(8))

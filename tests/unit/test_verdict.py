@@ -25,6 +25,7 @@ SOUND = Verdict(
         sampled=1_000,
         norm_mean=1.0,
         norm_deviation=0.01,
+        tolerable=100,
     ),
     again=Again(tested=32, differing=(), lowest=0.9999),
     overlap=Overlap(400, 0.41, 0.38, 0.44, 0.6, (("7", 0.0), ("9", 0.5))),
@@ -90,6 +91,16 @@ def test_a_document_that_is_embedded_differently_now_is_named() -> None:
         "2 of 32 documents that were embedded again have another vector (cosine 0.310 at worst): is EMBED_MODEL still "
         "the model that filled the column? `reembed abort` and `reembed start` make all of them anew"
     ]
+
+
+def test_documents_that_are_written_just_now_are_a_warning_and_more_than_those_are_missing() -> None:
+    def judged(pending: int) -> Verdict:
+        census = dataclasses.replace(SOUND.census, pending=pending)
+        return dataclasses.replace(SOUND, integrity=dataclasses.replace(SOUND.integrity, census=census))
+
+    assert [(found.id, found.severity) for found in judged(100).findings] == [("writing", "warning")]
+    assert judged(100).passed
+    assert [(found.id, found.severity) for found in judged(101).findings] == [("missing", "fault")]
 
 
 def test_lost_documents_and_an_overlap_under_the_floor_do_not_pass() -> None:
