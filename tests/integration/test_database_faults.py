@@ -208,15 +208,14 @@ def test_a_right_that_is_taken_away_stops_the_migration_with_the_reason(
     role = sql.Identifier(f"weak_{database.info.dbname}")
     database.execute(sql.SQL("CREATE ROLE {} LOGIN").format(role))
     database.execute(sql.SQL("GRANT USAGE ON SCHEMA reembed TO {}").format(role))
-    database.execute(sql.SQL("GRANT ALL ON ALL TABLES IN SCHEMA reembed TO {}").format(role))
+    database.execute(
+        sql.SQL("GRANT SELECT, INSERT, UPDATE ON ALL TABLES IN SCHEMA reembed TO {}").format(role)
+    )
     database.execute(sql.SQL("GRANT SELECT ON documents TO {}").format(role))
     url = settings.database.replace("postgres@", f"weak_{database.info.dbname}@")
     environment = settings.model_dump() | {"database_url": url}
     tools = Tools(Settings.model_validate(environment))
-    try:
-        backfill.embed_chunk(tools, migration.id, 1)
-    finally:
-        tools.close()
+    backfill.embed_chunk(tools, migration.id, 1)
     stopped = ledger.get(database, migration.id)
     assert stopped.state == "paused"
     assert stopped.reason == (
@@ -225,6 +224,14 @@ def test_a_right_that_is_taken_away_stops_the_migration_with_the_reason(
     )
     assert first_chunk(database) == ("pending", 0, 0)
     assert outcome(database, migration)[1] == []
+    # When it is granted, with nothing more than that
+    database.execute(sql.SQL("GRANT UPDATE ON documents TO {}").format(role))
+    ledger.change_state(database, stopped, "backfilling")
+    chunks.hurry(database, migration.id)
+    backfill.embed_chunk(tools, migration.id, 1)
+    tools.close()
+    assert first_chunk(database) == ("done", 0, 5)
+    assert outcome(database, migration) == RIGHT
 
 
 def test_vectors_and_progress_are_committed_together_or_not_at_all(
