@@ -44,21 +44,24 @@ def bring_about(scene: Scene, event: Event) -> int:
     """Returns how many documents may be embedded twice because of it."""
     provider, kind, chance = scene.installation.stack.provider, event.kind, event.chance
     if kind in STATUS:
-        provider.fail(STATUS[kind], seconds=chance.uniform(0.5, 3))
+        seconds = chance.uniform(0.5, 3)
+        scene.tell_provider(lambda: provider.fail(STATUS[kind], seconds=seconds))
         return 0
     if kind in SPOILT:
-        provider.spoil(SPOILT[kind])
+        scene.tell_provider(lambda: provider.spoil(SPOILT[kind]))
         return 0 if kind == "provider: connection dropped" else scene.batch
     if kind in PATIENCE:
-        headers = PATIENCE[kind]
-        provider.fail(429, chance.randint(1, 4), headers=_in_two_seconds() if headers is None else headers)
+        headers, times = PATIENCE[kind], chance.randint(1, 4)
+        told = _in_two_seconds() if headers is None else headers
+        scene.tell_provider(lambda: provider.fail(429, times, headers=told))
         return 0
     if kind == "provider: connections refused":
-        provider.leave(chance.uniform(0.5, 3))
+        seconds = chance.uniform(0.5, 3)
+        scene.tell_provider(lambda: provider.leave(seconds))
         return scene.everybody
     if kind == "provider: slow":
-        provider.set_latency(2 * scene.latency_ms)
-        scene.after(4, lambda: provider.set_latency(scene.latency_ms))
+        scene.tell_provider(lambda: provider.set_latency(2 * scene.latency_ms))
+        scene.after(4, lambda: scene.tell_provider(lambda: provider.set_latency(scene.latency_ms)))
         return 0
     raise ValueError(kind)
 

@@ -3,6 +3,7 @@
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +11,8 @@ from pathlib import Path
 from orchestrator.embedded.process import Process
 from orchestrator.embedded.workforce import Workforce
 from tests.installation import Installation
+
+_AWAY_SECONDS = 10.0
 
 
 @dataclass
@@ -37,6 +40,19 @@ class Scene:
         timer.start()
         self._later.append(timer)
 
+    def tell_provider(self, what: Callable[[], None]) -> None:
+        """Say something to the provider's control surface, which is away while connections are refused."""
+        deadline = time.monotonic() + _AWAY_SECONDS
+        while True:
+            try:
+                what()
+            except OSError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.1)
+            else:
+                return
+
     def kill(self, process: Process, pause: float) -> None:
         """It is started again after a pause, as a supervisor does."""
         process.kill()
@@ -46,8 +62,8 @@ class Scene:
         """Everything runs again, and the provider answers."""
         for timer in self._later:
             timer.join()
-        self.installation.stack.provider.recover()
-        self.installation.stack.provider.set_latency(0)
+        self.tell_provider(self.installation.stack.provider.recover)
+        self.tell_provider(lambda: self.installation.stack.provider.set_latency(0))
         for process in (*self.workforce.workers, self.control, self.beat):
             send(process, signal.SIGCONT)
             if not process.running:
