@@ -1,8 +1,8 @@
 """One chunk, from claim to done: the loop of batches.
 
 1. Claim the chunk: a lease, and an attempt number that fences every later write.
-2. Keep up to EMBED_CONCURRENCY requests in flight, each in a thread; fetch the next page of pending documents only
-   when there is room, so that memory does not grow with the chunk.
+2. Keep EMBED_CONCURRENCY requests in flight, each in a thread, and a few batches ready for the thread that is free next.
+   Fetch the next page of pending documents only when there is room, so that memory does not grow with the chunk.
 3. Commit each answer when it comes: vectors, refusals and progress in one statement. No transaction is open during a
    request, and an answer that was paid for is committed even if its neighbour failed.
 4. Between answers: renew the lease, and look whether anybody wants this worker to leave (pause, shutdown, the end of
@@ -39,10 +39,8 @@ PUT_OFF_SECONDS = 30
 PAUSE_SECONDS = 1.0
 # A worker that was told to stop waits this long for the answers in flight, then leaves without them
 DRAIN_SECONDS = 7
-NO_OLD_MODEL = (
-    "the old column is not kept fresh by this worker: its OLD_EMBED_MODEL is not the migration's old model"
-)
-OLD_MODEL_AWAY = "the old column is not kept fresh ({error}); unset OLD_EMBED_MODEL if its model is gone"
+# Batches that wait for a free thread. Answers come at random and a commit takes milliseconds: a few are enough
+_READY = 4
 # How often the loop looks up when no answer comes
 _LOOK_SECONDS = 0.5
 
@@ -61,7 +59,7 @@ def embed_chunk(tools: Tools, migration_id: int, number: int) -> None:
     model = sides.model(environment, migration, claim.side)
     if model is None:
         chunks.give_back(
-            database, claim, waiting_for=NO_OLD_MODEL, retry_seconds=environment.rerun_failed_every_seconds
+            database, claim, waiting_for=sides.NO_OLD_MODEL, retry_seconds=environment.rerun_failed_every_seconds
         )
         return
     try:
@@ -107,7 +105,7 @@ def stop_migration(
         ledger.change_state(database, current, "paused", str(error))
     else:
         # Catching up beside a finished backfill: the flag stays where it is, and the chunk is tried again later
-        reason = OLD_MODEL_AWAY.format(error=error) if claim.side == "old" else str(error)
+        reason = sides.OLD_MODEL_AWAY.format(error=error) if claim.side == "old" else str(error)
         ledger.set_reason(database, migration.id, reason)
     _log.error("event=migration_stopped migration=%s reason=%r", migration.id, str(error))
 
@@ -141,18 +139,16 @@ class _Work:
         waiting = batches.of_chunk(
             self._tools.connection, self._migration, self._claim, self._model, self._tools.settings
         )
-        at_end = False
+        at_end, room = False, self._tools.settings.embed_concurrency + _READY
         while True:
-            while (
-                self._wanted and not at_end and len(self._in_flight) < self._tools.settings.embed_concurrency
-            ):
+            while self._wanted and not at_end and len(self._in_flight) < room:
                 batch = next(waiting, None)
                 at_end = batch is None
                 if batch is not None:
                     self._in_flight[self._tools.executor.submit(self._embed, batch)] = batch
             if not self._in_flight:
                 break
-            self._commit_answers()
+            self._commit_answer()
             self._look_up()
         if self._fault is not None:
             raise self._fault
@@ -172,17 +168,19 @@ class _Work:
 
         return embed_apart(lambda texts: self._patience.call(request, texts), batch.texts)
 
-    def _commit_answers(self) -> None:
+    def _commit_answer(self) -> None:
+        """One, if one comes: a batch takes its place before the next is committed."""
         done, _ = futures.wait(self._in_flight, _LOOK_SECONDS, futures.FIRST_COMPLETED)
-        for future in done:
-            batch = self._in_flight.pop(future)
-            try:
-                self._commit_apart(batch.result(future.result()))
-                self._waiting_for = None
-            except Exception as error:
-                # The first fault counts; no new request, but the answers on their way are paid for
-                self._fault = self._fault or error
-                self._wanted = False
+        if not done:
+            return
+        future = done.pop()
+        try:
+            self._commit_apart(self._in_flight.pop(future).result(future.result()))
+            self._waiting_for = None
+        except Exception as error:
+            # The first fault counts; no new request, but the answers on their way are paid for
+            self._fault = self._fault or error
+            self._wanted = False
 
     def _commit_apart(self, result: batches.Result) -> None:
         """Commit what the database takes. A row that a constraint or a trigger refuses is that document's own affair.
@@ -232,6 +230,11 @@ class _Work:
             self._wanted = False
         if drain.requested():
             self._leave(now)
+        if not self._wanted:
+            # What no thread has begun with stays pending
+            for future in [future for future in self._in_flight if future.cancel()]:
+                del self._in_flight[future]
+                self._abandoned = True
 
     def _leave(self, now: float) -> None:
         """Shutdown: stop waiting for faults to pass at once, and for answers after DRAIN_SECONDS."""
