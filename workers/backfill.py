@@ -59,7 +59,10 @@ def embed_chunk(tools: Tools, migration_id: int, number: int) -> None:
     model = sides.model(environment, migration, claim.side)
     if model is None:
         chunks.give_back(
-            database, claim, waiting_for=sides.NO_OLD_MODEL, retry_seconds=environment.rerun_failed_every_seconds
+            database,
+            claim,
+            waiting_for=sides.NO_OLD_MODEL,
+            retry_seconds=environment.rerun_failed_every_seconds,
         )
         return
     try:
