@@ -1,8 +1,8 @@
 """One chunk, from claim to done: the loop of batches.
 
 1. Claim the chunk: a lease, and an attempt number that fences every later write.
-2. Keep EMBED_CONCURRENCY requests in flight, each in a thread, and a few batches ready for the thread that is free next.
-   Fetch the next page of pending documents only when there is room, so that memory does not grow with the chunk.
+2. Keep EMBED_CONCURRENCY requests in flight, each in a thread, and a few batches ready for the thread that is next
+   free. Fetch the next page of pending documents only when there is room, so that memory does not grow with the chunk.
 3. Commit each answer when it comes: vectors, refusals and progress in one statement. No transaction is open during a
    request, and an answer that was paid for is committed even if its neighbour failed.
 4. Between answers: renew the lease, and look whether anybody wants this worker to leave (pause, shutdown, the end of
@@ -59,10 +59,7 @@ def embed_chunk(tools: Tools, migration_id: int, number: int) -> None:
     model = sides.model(environment, migration, claim.side)
     if model is None:
         chunks.give_back(
-            database,
-            claim,
-            waiting_for=sides.NO_OLD_MODEL,
-            retry_seconds=environment.rerun_failed_every_seconds,
+            database, claim, waiting_for=sides.NO_MODEL, retry_seconds=environment.rerun_failed_every_seconds
         )
         return
     try:
@@ -108,7 +105,7 @@ def stop_migration(
         ledger.change_state(database, current, "paused", str(error))
     else:
         # Catching up beside a finished backfill: the flag stays where it is, and the chunk is tried again later
-        reason = sides.OLD_MODEL_AWAY.format(error=error) if claim.side == "old" else str(error)
+        reason = sides.MODEL_AWAY.format(error=error) if claim.side == "old" else str(error)
         ledger.set_reason(database, migration.id, reason)
     _log.error("event=migration_stopped migration=%s reason=%r", migration.id, str(error))
 

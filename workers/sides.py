@@ -8,10 +8,10 @@ from config.settings import Settings
 from reembed import settings
 from reembed.database.ledger import Migration, Side
 
-NO_OLD_MODEL = (
+NO_MODEL = (
     "the old column is not kept fresh by this worker: its OLD_EMBED_MODEL is not the migration's old model"
 )
-OLD_MODEL_AWAY = "the old column is not kept fresh ({error}); unset OLD_EMBED_MODEL if its model is gone"
+MODEL_AWAY = "the old column is not kept fresh ({error}); unset OLD_EMBED_MODEL if its model is gone"
 
 
 def model(environment: Settings, migration: Migration, side: Side) -> settings.Model | None:
