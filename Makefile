@@ -4,6 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 DOCUMENTS ?= 6000
 PYTEST ?=
+BENCH ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test unit lint format bench clean
@@ -38,9 +39,8 @@ format: setup ## let ruff put things in order
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: setup ## every figure that the documents state
-	$(BIN)/python -m benchmarks.writing
-	$(BIN)/python -m benchmarks.trigger
+bench: setup ## every figure that the documents state; BENCH=--quick for a look
+	@$(BIN)/python -m benchmarks $(BENCH)
 
 clean: ## remove what the targets made
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache dist
+	rm -rf $(VENV) .venv-benchmarks .mypy_cache .pytest_cache .ruff_cache dist

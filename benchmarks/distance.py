@@ -1,7 +1,7 @@
 """A database that is further away: a proxy that delays every byte by half of the added round trip, each way.
 
-A process of its own: `python -m benchmarks.distance`. Bytes leave in the order and at the rate at which they came, so that
-it adds latency and takes no bandwidth.
+A process of its own: `python -m benchmarks.distance`. Bytes leave in the order and at the rate at which they came, so
+that it adds latency and takes no bandwidth.
 """
 
 import argparse
@@ -68,7 +68,9 @@ async def _serve(arguments: argparse.Namespace) -> None:
     async def connected(near_reader: asyncio.StreamReader, near_writer: asyncio.StreamWriter) -> None:
         far_reader, far_writer = await asyncio.open_unix_connection(arguments.far, limit=_READ)
         await asyncio.gather(
-            _carry(near_reader, far_writer, one_way), _carry(far_reader, near_writer, one_way), return_exceptions=True
+            _carry(near_reader, far_writer, one_way),
+            _carry(far_reader, near_writer, one_way),
+            return_exceptions=True,
         )
 
     server = await asyncio.start_unix_server(connected, arguments.near, limit=_READ)

@@ -1,7 +1,7 @@
 """Ours as users run it: `reembed start` and real Celery workers, timed by the ledger.
 
-A run gets a copy of a filled table, because what an UPDATE leaves behind slows the next one. What is measured begins when
-the first chunk is claimed and ends when the last batch is committed; starting processes is no part of it.
+A run gets a copy of a filled table, because what an UPDATE leaves behind slows the next one. What is measured begins
+when the first chunk is claimed and ends when the last batch is committed; starting processes is no part of it.
 """
 
 import os
@@ -92,20 +92,20 @@ class Installation:
         """Run a statement; the seconds that it took."""
         with connection.connect(self.url(database), "benchmark") as opened:
             began = time.perf_counter()
-            opened.execute(statement)  # type: ignore[arg-type]  # statements are the benchmarks' own
+            opened.execute(statement)
             return time.perf_counter() - began
 
     def backfill(
         self,
         base_url: str,
         database: str,
+        settings: Mapping[str, object],
         *,
         workers: int = 1,
         host: Path | None = None,
         indexed_first: bool = False,
-        **settings: object,
     ) -> Run:
-        """Fill the new column with worker processes of one child each. `settings` are the environment's, in lower case."""
+        """Fill the new column with worker processes of one child each; `settings` are added to the environment."""
         environment = {
             **self.stack.environment(database),
             "DATABASE_URL": self.url(database, host),
@@ -116,7 +116,7 @@ class Installation:
             "EMBED_MODEL": "constant",
             "EMBED_DIMENSIONS": str(provider.DIMENSIONS),
             "INDEX_METHOD": "none",
-            **{name.upper(): str(value) for name, value in settings.items()},
+            **{name: str(value) for name, value in settings.items()},
         }
         logs = self.stack.directory / f"run-{self._runs}"
         logs.mkdir(exist_ok=True)

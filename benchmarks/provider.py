@@ -1,7 +1,7 @@
 """A provider that costs next to nothing, so that what is measured is the client: `python -m benchmarks.provider`.
 
-A process of its own that speaks HTTP as OpenAI's embeddings endpoint does, on keep-alive connections. It counts the texts
-of a request and answers with as many of its ready-made vectors, after a given latency. What it answers means nothing.
+A process of its own that speaks HTTP as OpenAI's embeddings endpoint does, on keep-alive connections. It counts the
+texts of a request and answers with as many of its ready-made vectors, after a given latency. They mean nothing.
 """
 
 import argparse
@@ -74,7 +74,8 @@ class _Server:
         count = len(texts) if isinstance(texts, list) else 1
         ready = self._base64 if asked.get("encoding_format") == "base64" else self._numbers
         rows = (
-            b'{"object":"embedding","index":%d,"embedding":%b}' % (index, ready[next(self._next) % len(ready)])
+            b'{"object":"embedding","index":%d,"embedding":%b}'
+            % (index, ready[next(self._next) % len(ready)])
             for index in range(count)
         )
         return (

@@ -1,7 +1,7 @@
-"""vecshift 0.4.0, the nearest peer: its own command on the same table and the same provider, as its documentation has it.
+"""vecshift 0.4.0, the nearest peer: its own command, as its documentation has it, on the same table and provider.
 
-`vecshift init` writes the job, `vecshift apply` does it. It lives in an environment of its own, because its dependencies
-must not touch ours: the extra `benchmarks` of pyproject.toml says which version that environment gets.
+`vecshift init` writes the job, `vecshift apply` does it. It lives in an environment of its own, because its
+dependencies must not touch ours: the extra `benchmarks` of pyproject.toml says which version that environment gets.
 """
 
 import json
@@ -36,7 +36,7 @@ class Vecshift:
         model = f"compat/constant,url={base_url},dims={table.DIMENSIONS},price=0,batch={BATCH}"
         directory.mkdir()
         _ask([self.command, "init", "--table", "public.documents", "--model", model], directory, environment)
-        apply = [self.command, "apply", "--yes", "--no-index", "--json"]
+        apply: list[str | Path] = [self.command, "apply", "--yes", "--no-index", "--json"]
         lines, cpu_seconds, peak_bytes = _ask(apply, directory, environment)
         _, idle_seconds, _ = _ask(apply, directory, environment)
         result = json.loads(lines[-1])
@@ -52,7 +52,9 @@ def installed() -> Vecshift:
     if not command.exists():
         print(f"installing {_requirement()} into {_HOME.name}", file=sys.stderr)
         subprocess.run([sys.executable, "-m", "venv", "--clear", _HOME], check=True)
-        subprocess.run([_HOME / "bin" / "python", "-m", "pip", "install", "--quiet", _requirement()], check=True)
+        subprocess.run(
+            [_HOME / "bin" / "python", "-m", "pip", "install", "--quiet", _requirement()], check=True
+        )
     return Vecshift(command)
 
 
@@ -66,7 +68,9 @@ def _ask(
     command: Sequence[str | Path], directory: Path, environment: Mapping[str, str]
 ) -> tuple[list[str], float, int]:
     """Its lines, the CPU seconds and the peak of memory in bytes that the process took."""
-    with subprocess.Popen(command, cwd=directory, env=environment, stdout=subprocess.PIPE, text=True) as running:
+    with subprocess.Popen(
+        command, cwd=directory, env=environment, stdout=subprocess.PIPE, text=True
+    ) as running:
         assert running.stdout is not None
         lines = running.stdout.read().splitlines()
         _, status, usage = os.wait4(running.pid, 0)
