@@ -6,6 +6,7 @@ DOCUMENTS ?= 6000
 PYTEST ?=
 SECONDS ?= 120
 SEED ?= 1
+BENCH ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test unit lint format bench chaos clean
@@ -40,12 +41,11 @@ format: setup ## let ruff put things in order
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: setup ## every figure that the documents state
-	$(BIN)/python -m benchmarks.writing
-	$(BIN)/python -m benchmarks.trigger
+bench: setup ## every figure that the documents state; BENCH=--quick for a look
+	@$(BIN)/python -m benchmarks $(BENCH)
 
 chaos: setup ## a migration under fire: make chaos SECONDS=600 SEED=1
 	$(BIN)/python -m tests.chaos --seconds $(SECONDS) --seed $(SEED)
 
 clean: ## remove what the targets made
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache dist
+	rm -rf $(VENV) .venv-benchmarks .mypy_cache .pytest_cache .ruff_cache dist

@@ -1,16 +1,17 @@
 """What our triggers cost the application's own writes: the same statements without and with it.
 
-.venv/bin/python -m benchmarks.trigger [STATEMENTS]
+.venv/bin/python -m benchmarks.trigger [--quick]
 """
 
 import statistics
-import sys
 import time
 
-from benchmarks import table
+from benchmarks import figures, installation, table
 
 DOCUMENTS = 5_000
 ROUNDS = 20
+# Statements of each kind and side in a round
+EACH = 200
 SWITCH = {
     "DISABLE": "ALTER TABLE documents DISABLE TRIGGER USER",
     "ENABLE ALWAYS": (
@@ -34,20 +35,29 @@ def times(bench: table.Bench, statement: str, count: int) -> list[float]:
     return found
 
 
-def main(count: int) -> None:
+def measure(_: installation.Installation, effort: figures.Effort) -> list[figures.Figure]:
     """In turns, so that neither side has the fresher pages or the quieter machine."""
     measured: dict[tuple[str, str], list[float]] = {}
     with table.filled(DOCUMENTS) as bench:
-        for _ in range(ROUNDS):
-            for side in ("DISABLE", "ENABLE ALWAYS"):
+        for _round in range(effort.documents(ROUNDS, 2)):
+            for side in SWITCH:
                 bench.database.execute(SWITCH[side])
                 for name, statement in STATEMENTS.items():
-                    measured.setdefault((name, side), []).extend(times(bench, statement, count // ROUNDS))
-    print(f"median of {count:,} single-row updates on a local socket, texts of {table.CHARACTERS} characters")
-    for name in STATEMENTS:
-        without, with_it = (statistics.median(measured[name, side]) for side in ("DISABLE", "ENABLE ALWAYS"))
-        print(f"{name:<26}{without:>6.0f} µs without{with_it:>6.0f} µs with it  {with_it - without:+.0f} µs")
+                    median = statistics.median(times(bench, statement, EACH))
+                    measured.setdefault((name, side), []).append(median)
+    return [
+        figures.Figure(
+            f"an application's update of {name}, with our triggers against without",
+            [
+                with_them / without
+                for without, with_them in zip(
+                    measured[name, "DISABLE"], measured[name, "ENABLE ALWAYS"], strict=True
+                )
+            ],
+        )
+        for name in STATEMENTS
+    ]
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 4_000)
+    figures.alone(measure, __doc__)

@@ -1,13 +1,12 @@
 """How fast batches are written: ours, beside one UPDATE a row and beside what the server does alone.
 
-.venv/bin/python -m benchmarks.writing [DOCUMENTS]
+.venv/bin/python -m benchmarks.writing [--rounds N] [--quick]
 """
 
-import sys
 import time
 from collections.abc import Callable
 
-from benchmarks import table
+from benchmarks import figures, installation, table
 from reembed.database import chunks, documents
 
 BATCH = 500
@@ -45,21 +44,25 @@ def one_update_a_row(bench: table.Bench) -> None:
                     )
 
 
-def main(count: int) -> None:
-    rates: dict[str, float] = {}
+def measure(_: installation.Installation, effort: figures.Effort) -> list[figures.Figure]:
+    count = effort.documents(20_000, 4_000)
     ways: tuple[Callable[[table.Bench], None], ...] = (server_alone, ours, one_update_a_row)
-    for way in ways:
-        # A table of its own: what an UPDATE leaves behind slows the next one
-        with table.filled(count) as bench:
-            began = time.perf_counter()
-            way(bench)
-            rates[way.__name__] = count / (time.perf_counter() - began)
-    print(f"{count:,} documents, {table.DIMENSIONS} dimensions, batches of {BATCH}")
-    for name, rate in rates.items():
-        share = rate / rates["server_alone"]
-        print(f"{name.replace('_', ' '):<18}{rate:>8,.0f} documents/s{share:>7.2f} of the server alone")
-    print(f"ours is {rates['ours'] / rates['one_update_a_row']:.1f} x one update a row")
+    rates: dict[Callable[[table.Bench], None], list[float]] = {way: [] for way in ways}
+    for _round in range(effort.rounds):
+        for way in ways:
+            # A table of its own: what an UPDATE leaves behind slows the next one
+            with table.filled(count) as bench:
+                began = time.perf_counter()
+                way(bench)
+                rates[way].append(count / (time.perf_counter() - began))
+    return [
+        figures.Figure(name, [a / b for a, b in zip(rates[one], rates[other], strict=True)], unit=" x")
+        for name, one, other in (
+            ("reading and writing without a provider, against the server's own UPDATE", ours, server_alone),
+            ("the same against one UPDATE a row, binary and pipelined", ours, one_update_a_row),
+        )
+    ]
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 20_000)
+    figures.alone(measure, __doc__)

@@ -1,7 +1,8 @@
 """Batches: the pending documents of a chunk, cut into provider requests."""
 
 import functools
-from collections.abc import Iterator
+import math
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,6 +31,7 @@ class Batch:
     texts: list[str]
     """One for each group, cut to what the provider takes."""
     estimated_tokens: int
+    """Where no quota counts tokens, a bound."""
 
     def result(self, apart: Apart) -> "Result":
         accepted = [self.groups[position] for position in apart.accepted]
@@ -100,16 +102,35 @@ def cut(page: list[documents.Document], prefix: str, environment: Settings) -> I
 
     `prefix` is sent before every text, and counts like the rest of it.
     """
-    prefix_tokens = tokens.estimate(prefix)
     by_text: dict[object, Group] = {}
     for document in page:
         by_text.setdefault(document.content_hash, []).append(document)
     groups = list(by_text.values())
     texts = [group[0].content for group in groups]
     if environment.embed_overlong == "truncate":
-        room = environment.embed_max_input_tokens - prefix_tokens
+        room = environment.embed_max_input_tokens - tokens.estimate(prefix)
         texts = [tokens.truncate(text, room) for text in texts]
-    lengths = [prefix_tokens + tokens.estimate(text) for text in texts]
-    for part in packing.pack(lengths, environment.embed_batch_size, environment.embed_batch_tokens):
+    lengths, parts = _packed(texts, prefix, environment)
+    for part in parts:
         within = slice(part.start, part.stop)
         yield Batch(groups[within], texts[within], sum(lengths[within]))
+
+
+def _packed(texts: list[str], prefix: str, environment: Settings) -> tuple[list[int], list[range]]:
+    """The texts' lengths in tokens, and the requests that they make.
+
+    An estimate costs a quarter of the CPU that a document costs. A bound is enough where requests are full of documents
+    before they are full of tokens, and no quota counts tokens.
+    """
+    size, most = environment.embed_batch_size, environment.embed_batch_tokens
+
+    def pack(measure: Callable[[str], int]) -> tuple[list[int], list[range]]:
+        of_prefix = measure(prefix)
+        lengths = [of_prefix + measure(text) for text in texts]
+        return lengths, list(packing.pack(lengths, size, most))
+
+    if not environment.embed_tokens_per_minute:
+        lengths, parts = pack(tokens.bound)
+        if len(parts) == math.ceil(len(texts) / size):
+            return lengths, parts
+    return pack(tokens.estimate)

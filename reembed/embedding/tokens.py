@@ -9,12 +9,16 @@ for Russian.
 
 import bisect
 import re
+import string
 
 # What one token holds at most: six letters of a word in one case, two capitals, three digits, one sign, one
 # run of white space. A single space belongs to the word after it, except before a digit.
 _PIECE = re.compile(
     r" ?[A-Z]?[a-z]{1,6}|[A-Z]{1,2}|[0-9]{1,3}| (?=[0-9])|\s{2,}|\n|[^A-Za-z0-9\s\x80-\U0010ffff]"
 )
+
+_LOWER = string.ascii_lowercase.encode()
+_ABSORBED = (" " + string.ascii_uppercase).encode()
 
 # Beyond ASCII: Hebrew and Tamil have 0.5 tokens a byte, Chinese 0.3 to 0.5, Russian 0.2
 _TOKENS_PER_WIDE_BYTE = 0.6
@@ -26,6 +30,19 @@ def ceiling(text: str) -> int:
     Fifty times faster than `estimate`, and two to five times the truth.
     """
     return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
+
+
+def bound(text: str) -> int:
+    """A number that `estimate` does not exceed, for a tenth of its time; in prose 1.5 to 1.8 times as high.
+
+    Letters go six to a piece, and each run of them begins one more. Before a run stands a space or a capital, which is
+    part of it, or a sign, which is a piece itself; and the text may begin with one.
+    """
+    if not text.isascii():
+        return ceiling(text)
+    others = text.encode().translate(None, _LOWER)
+    signs = others.translate(None, _ABSORBED)
+    return (len(text) - len(others)) // 6 + len(others) + len(signs) + 1
 
 
 def estimate(text: str) -> int:

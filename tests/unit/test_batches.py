@@ -3,6 +3,7 @@
 import uuid
 
 import numpy as np
+import pytest
 
 from config.settings import Settings
 from reembed import errors
@@ -38,6 +39,25 @@ def test_a_batch_holds_no_more_tokens_than_a_request_may() -> None:
     assert [batch.estimated_tokens for batch in cut] == [5, 1]
 
 
+def test_tokens_are_estimated_only_where_they_matter(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given requests that are full of documents long before they are full of tokens
+    texts = page(*("one two three" for _ in range(4)), *"abc")
+    full = [batch.texts for batch in batches.cut(texts, "", settings(embed_batch_size=2))]
+    counted: list[str] = []
+
+    def estimate(text: str) -> int:
+        counted.append(text)
+        return 1
+
+    monkeypatch.setattr(tokens, "estimate", estimate)
+    # Then a bound is enough
+    assert [batch.texts for batch in batches.cut(texts, "", settings(embed_batch_size=2))] == full
+    assert set(counted) <= {""}
+    # But not for a quota, which would be wasted
+    list(batches.cut(texts, "", settings(embed_batch_size=2, embed_tokens_per_minute=1_000)))
+    assert set(counted) > {""}
+
+
 def test_identical_texts_are_one_text_of_the_request() -> None:
     (batch,) = batches.cut(page("same", "other", "same"), "", settings())
     assert (batch.texts, ids(batch)) == (["same", "other"], [[1, 3], [2]])
@@ -53,7 +73,7 @@ def test_an_over_long_text_is_cut_or_left_to_the_provider() -> None:
 
 
 def test_the_prefix_counts_like_the_rest_of_a_text() -> None:
-    (batch,) = batches.cut(page("one two"), "passage: ", settings())
+    (batch,) = batches.cut(page("one two"), "passage: ", settings(embed_tokens_per_minute=1_000))
     assert batch.estimated_tokens == 2 + tokens.estimate("passage: ")
     (cut,) = batches.cut(page("word " * 100), "passage: ", settings(embed_max_input_tokens=10))
     assert tokens.estimate("passage: " + cut.texts[0]) <= 10

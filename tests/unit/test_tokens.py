@@ -35,6 +35,7 @@ _ALPHABET = "aZ7 .\n\té数🚀"
 )
 def test_the_estimate_is_known_against_the_true_count(text: str, estimate: int, cl100k: int) -> None:
     assert tokens.estimate(text) == estimate
+    assert tokens.bound(text) >= estimate
     assert tokens.ceiling(text) >= max(estimate, cl100k)
 
 
@@ -65,6 +66,18 @@ def test_a_truncated_text_is_the_longest_beginning_within_the_limit() -> None:
         assert tokens.estimate(truncated) <= limit
         if truncated != text:
             assert tokens.estimate(text[: len(truncated) + 1]) > limit
+
+
+def test_the_bound_is_never_below_the_estimate() -> None:
+    chance = random.Random(21)  # noqa: S311
+    for _ in range(2_000):
+        text = "".join(chance.choices("aaaZ7 .\n\t", k=chance.randrange(40)))
+        assert tokens.bound(text) >= tokens.estimate(text), text
+
+
+def test_the_bound_of_prose_is_near_enough_to_be_of_use() -> None:
+    prose = "The quick brown fox jumps over the lazy dog. " * 18
+    assert tokens.bound(prose) < 1.8 * tokens.estimate(prose)
 
 
 def test_a_text_that_surely_fits_is_not_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -57,6 +57,15 @@ def test_vectors_come_as_base64_or_as_numbers(embeddings: Sequence[Any]) -> None
     assert embedded.vectors.tolist() == [[1, 2, 3], [4, 5, 6]]
 
 
+@pytest.mark.parametrize("dimensions", [1, 2, 3, 768, 1_024])
+def test_every_byte_of_base64_arrives_whatever_its_padding(dimensions: int) -> None:
+    # Every value of a byte, so every sign of the alphabet, the two beyond letters and digits among them
+    sent = np.arange(4 * dimensions, dtype=np.uint8).view("<f4")
+    sent = np.where(np.isfinite(sent) & (sent != 0), sent, np.float32(1.5))
+    model = settings.Model("small", dimensions)
+    assert wire.decode(answer(packed(*sent)), 1, model).vectors.tobytes() == sent.astype("<f4").tobytes()
+
+
 def test_vectors_are_ordered_by_their_index_and_may_be_written_to() -> None:
     data = [{"index": index, "embedding": packed(index, 0, 1)} for index in (2, 0, 1)]
     embedded = wire.decode(orjson.dumps({"data": data}), 3, MODEL)
