@@ -106,10 +106,12 @@ def _settle(connection: Connection, settings: Settings, migration: Migration) ->
 
 def _caught_up(connection: Connection, migration: Migration) -> bool:
     """Whether too little is pending to wait for; where it is not, chunks for it are on their way."""
-    # The trigger sees to changed texts; the scan proves it, whatever happened to the trigger
-    documents.mark_pending(connection, migration)
+    rounds = chunks.count_catch_ups(connection, migration.id)
+    if rounds == 0:
+        # The trigger sees to changed texts; the scan proves it, whatever happened to the trigger. Once in each state
+        documents.mark_pending(connection, migration)
     pending = documents.count_pending(connection, migration)
-    if chunks.count_catch_ups(connection, migration.id) >= _ROUNDS:
+    if rounds >= _ROUNDS:
         return pending <= chunks.tolerable(connection, migration.id) or not _catch_up(connection, migration)
     return not _catch_up(connection, migration)
 

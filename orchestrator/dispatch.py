@@ -9,9 +9,11 @@ from typing import Any
 
 import kombu
 import kombu.exceptions
+import redis
 from celery import Signature, chord
 
 from config import celery_app
+from config.settings import Settings
 from reembed import errors
 from reembed.database import chunks
 from reembed.database.connection import Connection
@@ -31,14 +33,39 @@ class BrokerUnreachable(errors.Usage):
     """
 
 
+class BackendUnreachable(errors.Usage):
+    """The result backend at {where} cannot be reached: {reason}.
+
+    Check CELERY_RESULT_BACKEND; unset, it is the broker.
+    """
+
+
 def check_broker() -> None:
-    """Raises BrokerUnreachable within a few seconds."""
+    """Raises BrokerUnreachable, BackendUnreachable within a few seconds."""
     with celery_app.app.connection_for_write() as broker:
         try:
             broker.ensure_connection(max_retries=1, interval_start=1, timeout=5)
         except (OSError, kombu.exceptions.KombuError, ValueError) as error:
             where = f"{broker.transport_cls}://{broker.hostname}:{broker.port or ''}/{broker.virtual_host}"
             raise BrokerUnreachable(where=where, reason=_first_line(error)) from None
+    _check_backend()
+
+
+def _check_backend() -> None:
+    """Chords are counted there."""
+    client = redis.Redis.from_url(Settings.load().result_backend, socket_connect_timeout=5, socket_timeout=5)
+    with client:
+        try:
+            client.ping()
+        except (OSError, redis.RedisError) as error:
+            where = "{host}:{port}/{db}".format(**{"host": "?", "port": "?", "db": 0} | _place(client))
+            raise BackendUnreachable(where=where, reason=_first_line(error)) from None
+
+
+def _place(client: redis.Redis) -> dict[str, Any]:
+    """Without the password."""
+    known = client.connection_pool.connection_kwargs
+    return {name: known[name] for name in ("host", "port", "db") if name in known}
 
 
 def publish(connection: Connection, migration_id: int) -> int:
@@ -81,7 +108,7 @@ def _chord(migration_id: int, wave: list[dict[str, Any]]) -> None:
             # An id is never used twice: Celery would take the second run for done
             task_id=f"migration-{migration_id}-chunk-{chunk['number']}-{run}",
             # What Flower shows
-            argsrepr=f"migration {migration_id} chunk {chunk['number']}: ids {chunk['first_id']} to {chunk['last_id']}",
+            argsrepr=f"migration {migration_id} chunk {chunk['number']}",
             kwargsrepr="",
         )
         for chunk in wave

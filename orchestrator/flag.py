@@ -69,6 +69,9 @@ def cleanup(connection: Connection, migration: Migration) -> None:
     found = refuse_cleanup(connection, migration)
 
     def statements() -> None:
+        # Who wrote while we waited for the lock is seen only under it
+        documents.lock(connection, migration)
+        refuse_pending(connection, migration)
         columns.contract(connection, migration, old_indexes=found)
         _change(connection, migration, "cleaned", "clean up")
 
@@ -79,10 +82,15 @@ def refuse_cleanup(connection: Connection, migration: Migration) -> tuple[str, .
     """The old column's indexes, if it may be dropped. Raises NotSwitched, StillPending, columns.ViewsInTheWay."""
     if migration.state != "switched":
         raise NotSwitched(migration=migration.id, state=migration.state, verb="clean up")
-    if pending := documents.count_pending(connection, migration):
-        raise StillPending(pending=f"{pending:,}")
+    refuse_pending(connection, migration)
     columns.refuse_views(connection, migration)
     return catalog.indexes_on(connection, migration.table, migration.table.old)
+
+
+def refuse_pending(connection: Connection, migration: Migration) -> None:
+    """Raises StillPending."""
+    if pending := documents.count_pending(connection, migration):
+        raise StillPending(pending=f"{pending:,}")
 
 
 def abort(connection: Connection, migration: Migration) -> None:

@@ -12,7 +12,7 @@ from reembed.database import chunks, documents, failures, flags, ledger
 from reembed.database.connection import Connection
 from reembed.database.ledger import Migration
 
-_BACKFILL = ("planned", "backfilling", "paused", "failed")
+_BACKFILL = ("planned", "backfilling", "paused", "failed", "indexing")
 # Workers claim within a second of a message; silence longer than this has a reason
 _SILENCE_SECONDS = 5
 
@@ -144,9 +144,9 @@ def waiting_for(state: str, reason: str | None, counts: chunks.Counts) -> str | 
     silent = counts.idle_seconds is not None and counts.idle_seconds >= _SILENCE_SECONDS
     if silent and counts.unfinished == 0 and state == "backfilling":
         return NO_CONTROL_WORKER.format(what="every chunk is done", seconds=counts.idle_seconds)
-    if silent and counts.running == 0 and counts.published:
+    if silent and counts.held == 0 and counts.published:
         return NO_WORKER.format(seconds=counts.idle_seconds)
-    if silent and counts.running == 0 and counts.due:
+    if silent and counts.held == 0 and (counts.due or counts.running):
         return NO_CONTROL_WORKER.format(what="chunks wait to be published", seconds=counts.idle_seconds)
     return counts.waiting_for or (counts.error if counts.failed else None) or reason
 

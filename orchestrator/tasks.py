@@ -1,14 +1,19 @@
 """The doors of the control queue: the chord's callback, its errback and the schedule all lead to `advance`."""
 
+import contextlib
 import logging
+
+import psycopg
 
 from config.celery_app import app
 from config.settings import Settings
 from orchestrator import advance as advancing
-from reembed.database import connection, ledger
+from reembed.database import connection, indexes, ledger
 from workers import logs
 
 _log = logging.getLogger(__name__)
+
+STEP_FAILED = "the next step failed and is tried again"
 
 
 @app.task(name="reembed.advance")
@@ -30,7 +35,19 @@ def _advance(migration_id: int) -> None:
     environment = Settings.load()
     with connection.connect(environment.database, "control") as database:
         try:
+            # A role's statement_timeout is meant for queries, not for scans and indexes
+            indexes.take_time(database)
             advancing.advance(database, environment, migration_id)
+            _forget(database, migration_id)
         except Exception as error:
             # The schedule comes again; the ledger has all that was done
             logs.failure(_log, "advance_failed", error, migration=migration_id)
+            with contextlib.suppress(psycopg.Error):
+                reason = f"{STEP_FAILED}: {connection.in_one_line(error)}"
+                ledger.set_reason(database, migration_id, reason)
+
+
+def _forget(database: connection.Connection, migration_id: int) -> None:
+    """A step that failed before has succeeded."""
+    if (ledger.get(database, migration_id).reason or "").startswith(STEP_FAILED):
+        ledger.set_reason(database, migration_id, None)

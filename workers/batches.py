@@ -66,11 +66,6 @@ class Result:
             Result(self.embedded[middle:], self.vectors[middle:], {}, 0),
         )
 
-    def refused_for(self, reason: str) -> "Result":
-        """The same with all its documents refused."""
-        everyone = dict.fromkeys(self.embedded, reason)
-        return Result([], self.vectors[:0], self.refused | everyone, self.tokens)
-
 
 def of_chunk(
     database: Database,

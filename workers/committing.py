@@ -1,10 +1,15 @@
 """Committing an answer: what the database takes of it, and whose affair the rest is."""
 
+from dataclasses import replace
+
 import psycopg
 
 from reembed.database import chunks, documents, faults, ledger
 from workers.batches import Result
 from workers.database import Database
+
+Rules = dict[documents.Document, str]
+"""Why the database refuses a document: the name of the rule, and not what PostgreSQL says, which may quote the row."""
 
 
 def commit(
@@ -17,27 +22,36 @@ def commit(
 ) -> None:
     """Commit what the database takes. A row that a constraint or a trigger refuses is that document's own affair.
 
-    A refused statement is halved until the document stands alone; it is recorded, and its neighbours are written.
-    Raises errors.LeaseLost.
+    A refused statement is halved until the document stands alone; it is recorded, and its neighbours are written. Where
+    not one of several documents is taken, no document is to blame but whatever refuses them all.
+    Raises errors.LeaseLost, faults.DatabaseTakesNothing.
     """
 
-    def write(wanted: Result) -> None:
-        database.call(
-            lambda connection: documents.write_batch(
-                connection, migration, claim, wanted.embedded, wanted.vectors, wanted.refused,
-                tokens=wanted.tokens, lease_seconds=lease_seconds,
-            )
-        )  # fmt: skip
+    def write(wanted: Result) -> Rules:
+        """Refusals by document, none of them written down yet."""
+        try:
+            database.call(
+                lambda connection: documents.write_batch(
+                    connection, migration, claim, wanted.embedded, wanted.vectors, wanted.refused,
+                    tokens=wanted.tokens, lease_seconds=lease_seconds,
+                )
+            )  # fmt: skip
+        except psycopg.Error as error:
+            if not faults.is_one_documents(error):
+                raise
+            if len(wanted.embedded) > 1:
+                first, second = wanted.halves()
+                return write(first) | write(second)
+            return {
+                wanted.embedded[0]: f"{type(error).__name__}: {error.diag.constraint_name or error.sqlstate}"
+            }
+        return {}
 
-    try:
-        write(result)
-    except psycopg.Error as error:
-        if not faults.is_one_documents(error):
-            raise
-        if len(result.embedded) > 1:
-            for half in result.halves():
-                commit(database, migration, claim, half, lease_seconds=lease_seconds)
-            return
-        # The name of the rule, and not what PostgreSQL says: its words may quote the row
-        rule = error.diag.constraint_name or error.sqlstate
-        write(result.refused_for(f"The database refuses its vector ({type(error).__name__}: {rule})."))
+    # The bill and the provider's refusals wait for the end, so that a refused half takes them nowhere
+    rules = write(replace(result, refused={}, tokens=0) if len(result.embedded) > 1 else result)
+    if len(rules) == len(result.embedded) > 1 and len(set(rules.values())) == 1:
+        (rule,) = set(rules.values())
+        raise faults.DatabaseTakesNothing(count=len(rules), rule=rule)
+    refused = {document: f"The database refuses its vector ({rule})." for document, rule in rules.items()}
+    if len(result.embedded) > 1 or refused:
+        write(Result([], result.vectors[:0], result.refused | refused, result.tokens))

@@ -24,6 +24,7 @@ Result = TypeVar("Result")
 # Seconds. A wait is drawn between 0 and a bound that doubles from the first to the longest
 _FIRST_BACKOFF = 0.1
 _LONGEST_BACKOFF = 2.0
+_LOCK_TIMEOUT = "5s"
 
 
 class Database:
@@ -66,4 +67,6 @@ class Database:
     def _connected(self) -> connection.Connection:
         if self._connection is None or self._connection.closed:
             self._connection = connection.connect(self._url, "worker")
+            # A row that the application holds must not hold the worker, its lease and the ledger: look up, try again
+            self._connection.execute("SELECT set_config('lock_timeout', %s, false)", [_LOCK_TIMEOUT])
         return self._connection

@@ -60,6 +60,13 @@ class Loop:
 
         Raises the first fault, after what else was in flight has been committed.
         """
+        try:
+            return self._run()
+        finally:
+            # However it ends: who waits for the provider in a thread asks it for nothing more
+            self._stop.set()
+
+    def _run(self) -> bool:
         waiting = batches.of_chunk(
             self._tools.database, self._migration, self._claim, self._model, self._tools.settings
         )

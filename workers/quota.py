@@ -43,6 +43,20 @@ if ends > tonumber(redis.call('GET', KEYS[1]) or '0') then
 end
 """
 
+# What a request that is not sent after all had reserved is given to those who ask next
+_GIVE_BACK = """
+local time = redis.call('TIME')
+local now = time[1] * 1000000 + time[2]
+for i = 1, #KEYS do
+  local free_at = tonumber(redis.call('GET', KEYS[i]) or '0') - tonumber(ARGV[i])
+  if free_at > now then
+    redis.call('SET', KEYS[i], string.format('%.0f', free_at), 'PX', math.ceil((free_at - now) / 1000) + 1000)
+  else
+    redis.call('DEL', KEYS[i])
+  end
+end
+"""
+
 _SECOND = 1_000_000
 _MINUTE = 60 * _SECOND
 # Microseconds of a limit that may be used at once after it lay idle: smooth enough for who counts by the second
@@ -76,6 +90,7 @@ class Quota:
         }
         self._reserve = client.register_script(_RESERVE)
         self._pause = client.register_script(_PAUSE)
+        self._give_back = client.register_script(_GIVE_BACK)
 
     @classmethod
     def of(cls, settings: Settings) -> "Quota":
@@ -92,10 +107,9 @@ class Quota:
 
         Raises errors.ProviderUnavailable where there are limits and Redis does not answer: to guess would be to burst.
         """
-        costs = {_REQUESTS: 1, _TOKENS: tokens}
         arguments: list[Any] = []
-        for key, limit in self._limits.items():
-            arguments += [costs[key] * _MINUTE // limit, _BURST]
+        for cost in self._costs(tokens):
+            arguments += [cost, _BURST]
         return self._wait([self._paused, *self._limits], arguments)
 
     def take(self, tokens: int, stop: threading.Event, on_wait: Callable[[str, float], None]) -> None:
@@ -104,9 +118,20 @@ class Quota:
         while seconds > 0:
             on_wait(WAITING, seconds)
             if stop.wait(seconds):
+                self.give_back(tokens)
                 raise errors.Transient(reason=WAITING)
             # A reservation knows nothing of a pause that was set after it was made
             seconds = self._wait([self._paused], [])
+
+    def give_back(self, tokens: int) -> None:
+        """A reservation that is not used. Best effort: what is lost is quota, and nothing is sent too much."""
+        with contextlib.suppress(redis.RedisError):
+            self._give_back(keys=list(self._limits), args=self._costs(tokens))
+
+    def _costs(self, tokens: int) -> list[int]:
+        """Of one request, in microseconds of each limit's time."""
+        amounts = {_REQUESTS: 1, _TOKENS: tokens}
+        return [amounts[key] * _MINUTE // limit for key, limit in self._limits.items()]
 
     def pause(self, seconds: float) -> None:
         """Nobody asks the provider for so long. Best effort: whoever does not hear of it is refused, and pauses too."""

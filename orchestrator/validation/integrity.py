@@ -17,6 +17,8 @@ from reembed.database.documents import Census, Spread
 
 # Of a dimension's variance, relative to the largest: rounding leaves a hundred times less
 _DEAD = 1e-5
+# Vectors that have to differ somewhere
+_COMPARABLE = 10
 # Shares. Hashed models leave dimensions empty while documents are few; trained ones have no empty dimension
 _MANY_DEAD = 0.1
 _MANY_COPIED = 0.01
@@ -33,7 +35,7 @@ class Integrity:
 
     census: Census
     dead_dimensions: int
-    """In which all vectors have the same value."""
+    """In which all vectors of the sample have the same value."""
     dimensions: int
     copied: int
     """Rows whose new vector is their old one."""
@@ -53,8 +55,8 @@ class Integrity:
         with_others = Counter(len(hashes_by_vector[row.new.tobytes()]) > 1 for row in rows)
         return cls(
             census=census,
-            dead_dimensions=_dead(spread.mean, spread.mean_square),
-            dimensions=len(spread.mean),
+            dead_dimensions=_dead([row.new for row in rows]),
+            dimensions=len(rows[0].new) if rows else 0,
             copied=spread.copied,
             shared=with_others[True],
             sampled=len(rows),
@@ -110,9 +112,9 @@ class Integrity:
             )
 
 
-def _dead(mean: NDArray[np.float32], mean_square: NDArray[np.float32]) -> int:
-    """How many dimensions have no variance; 0 where there are no vectors."""
-    if mean.size == 0:
+def _dead(vectors: Sequence[NDArray[np.float32]]) -> int:
+    """How many dimensions have no variance; 0 where there is nothing to compare."""
+    if len(vectors) < _COMPARABLE:
         return 0
-    variance = mean_square.astype(np.float64) - mean.astype(np.float64) ** 2
+    variance = np.asarray(vectors, dtype=np.float64).var(axis=0)
     return int((variance <= _DEAD * max(float(variance.max()), 0.0)).sum())

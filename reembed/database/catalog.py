@@ -65,6 +65,20 @@ class NewColumnExists(errors.Usage):
     """
 
 
+class RowsHidden(errors.Usage):
+    """Row-level security hides rows of {table} from this role, so that they would be left behind unnoticed.
+
+    Set DATABASE_URL to a role that sees all of them (BYPASSRLS, or the owner of a table without FORCE).
+    """
+
+
+class NestedPartitions(errors.Usage):
+    """The partitions of {table} are partitioned themselves, which reembed cannot index.
+
+    Migrate each partition of the first level as a table of its own.
+    """
+
+
 class NotAllowed(errors.Usage):
     """The database role may not {what} the table {table}.
 
@@ -115,6 +129,11 @@ def describe(
         if not allowed:
             raise NotAllowed(table=title, what=what)
 
+    if found["hides_rows"]:
+        raise RowsHidden(table=title)
+    if found["nested"]:
+        raise NestedPartitions(table=title)
+
     documents = table.Table(
         found["schema"], found["name"], id_column, content, old, new, _KEY_TYPES[key["type"]]
     )
@@ -158,6 +177,8 @@ def _column(
     column = columns.get(name)
     if column is None:
         raise NoColumn(table=title, column=name, columns=", ".join(columns), variable=variable)
+    if column["generated"]:
+        raise WrongColumn(table=title, column=name, type="a generated one", needed=needed, variable=variable)
     if column["type"] not in types:
         raise WrongColumn(table=title, column=name, type=column["type"], needed=needed, variable=variable)
     return column

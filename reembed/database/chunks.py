@@ -46,6 +46,8 @@ class Counts:
 
     pending: int
     running: int
+    held: int
+    """Running, with a lease that has not run out."""
     done: int
     failed: int
     given_up: int

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from psycopg import sql
 
 from reembed import errors
-from reembed.database import locking, queries
+from reembed.database import ledger, locking, queries
 from reembed.database.connection import Connection
 from reembed.database.ledger import Migration
 from reembed.database.table import derive
@@ -19,9 +19,13 @@ class ViewsInTheWay(errors.Refused):
 
 
 def expand(connection: Connection, migration: Migration) -> None:
-    """Add the new column, its provenance and the trigger that notices changed texts. May be repeated."""
+    """Add the new column, its provenance and the triggers that notice changed texts. May be repeated.
+
+    Raises ledger.WrongState where the migration was given up while this waited for its lock.
+    """
 
     def statements() -> None:
+        ledger.hold(connection, migration, "planned", "begin")
         for query in expansion(migration):
             connection.execute(query, {})
 
@@ -40,6 +44,9 @@ def expansion(migration: Migration) -> Iterator[sql.Composed]:
         "drop_old_trigger",
         "create_old_trigger",
         "enable_old_trigger",
+        "drop_insert_trigger",
+        "create_insert_trigger",
+        "enable_insert_trigger",
     ):
         yield queries.compose(query, names)
 
@@ -94,6 +101,7 @@ def refuse_views(connection: Connection, migration: Migration) -> None:
 def _drop_trigger(connection: Connection, migration: Migration) -> None:
     queries.run(connection, "drop_trigger", migration.names)
     queries.run(connection, "drop_old_trigger", migration.names)
+    queries.run(connection, "drop_insert_trigger", migration.names)
     queries.run(connection, "drop_trigger_function", migration.names)
 
 

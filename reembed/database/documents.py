@@ -40,9 +40,6 @@ class Census:
 class Spread:
     """The fresh vectors of the new column as a whole."""
 
-    mean: NDArray[np.float32]
-    """Of each dimension; empty without vectors."""
-    mean_square: NDArray[np.float32]
     norm_mean: float
     norm_deviation: float
     copied: int
@@ -110,10 +107,7 @@ def census(connection: Connection, migration: Migration) -> Census:
 def spread(connection: Connection, migration: Migration) -> Spread:
     """One scan over every row."""
     row = queries.one(connection, "spread", migration.names)
-    empty = np.empty(0, np.float32)
     return Spread(
-        mean=empty if row["mean"] is None else row["mean"],
-        mean_square=empty if row["mean_square"] is None else row["mean_square"],
         norm_mean=row["norm_mean"] or 0.0,
         norm_deviation=row["norm_deviation"] or 0.0,
         copied=row["copied"],
@@ -124,6 +118,11 @@ def texts(connection: Connection, migration: Migration, ids: Sequence[str]) -> d
     """The texts of fresh documents by their keys, as text; of those among `ids` that are still fresh."""
     rows = queries.run(connection, "texts_of", migration.names, ids=list(ids))
     return {row["id"]: row["content"] for row in rows}
+
+
+def lock(connection: Connection, migration: Migration) -> None:
+    """Nobody else reads or writes the table until this transaction ends."""
+    queries.run(connection, "lock_table", migration.names)
 
 
 def mark_pending(connection: Connection, migration: Migration) -> int:

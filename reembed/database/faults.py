@@ -14,6 +14,13 @@ class DatabaseForbids(errors.Broken):
     """
 
 
+class DatabaseTakesNothing(errors.Broken):
+    """The database refuses every one of {count} documents by the same rule ({rule}).
+
+    Look at the triggers and constraints of the table; no document was recorded as failed.
+    """
+
+
 _PASSING = (
     # Lost connections, restarts, deadlocks, serialization failures, lock time-outs, a full disk, too many sessions
     psycopg.OperationalError,

@@ -21,12 +21,17 @@ def build(connection: Connection, migration: Migration, rows: int) -> None:
     blocks neither reads nor writes.
     """
     target = migration.table
-    queries.run(connection, "take_time")
+    take_time(connection)
     _ensure(connection, migration, "create_pending_index", target.pending_index, {})
     _ensure(connection, migration, "create_old_pending_index", target.old_pending_index, {})
     if migration.index_method != "none":
         _ensure(connection, migration, "create_vector_index", target.new_index, _definition(migration, rows))
     queries.run(connection, "analyze", migration.names)
+
+
+def take_time(connection: Connection) -> None:
+    """Of this session: its statements may take as long as they take."""
+    queries.run(connection, "take_time")
 
 
 def lists(rows: int) -> int:

@@ -187,7 +187,15 @@ def change_state(
     return cursor.rowcount == 1
 
 
+def hold(connection: Connection, migration: Migration, state: str, verb: str) -> None:
+    """Until this transaction ends, nobody changes the state. Raises WrongState where it is another already."""
+    row = queries.one(connection, "lock_state", None, migration_id=migration.id)
+    if row["state"] != state:
+        raise wrong_state(get(connection, migration.id), verb)
+
+
 def set_reason(connection: Connection, migration_id: int, reason: str | None) -> None:
+    """Why it waits, or None. The reason of one that is paused or failed is a person's to remove."""
     queries.run(connection, "set_reason", None, migration_id=migration_id, reason=reason)
 
 

@@ -85,7 +85,7 @@ SELECT count(*) AS documents,
 
 -- spread --
 -- The fresh vectors as a whole, in one scan
-SELECT avg(d.{new}) AS mean, avg(d.{new} * d.{new}) AS mean_square, avg(vector_norm(d.{new})) AS norm_mean,
+SELECT avg(vector_norm(d.{new})) AS norm_mean,
        stddev_pop(vector_norm(d.{new})) AS norm_deviation, count(*) FILTER (WHERE d.{old}::vector = d.{new}) AS copied
   FROM {table} d
  WHERE d.{new_model} = {model} AND d.{content} <> ''
@@ -194,12 +194,19 @@ UPDATE reembed.chunks
 
 -- rescue_chunks --
 -- Give back the chunks of dead workers, or fail those that used up their strikes by it
-UPDATE reembed.chunks
+-- One whose row is locked is being written at this moment: its worker waits for a row of the application's
+WITH lapsed AS MATERIALIZED (
+    SELECT number FROM reembed.chunks
+     WHERE migration_id = %(migration_id)s AND state = 'running' AND lease_until < clock_timestamp()
+       FOR UPDATE SKIP LOCKED
+)
+UPDATE reembed.chunks c
    SET state = CASE WHEN strikes < %(max_strikes)s THEN 'pending' ELSE 'failed' END,
        lease_owner = NULL, lease_until = NULL, dispatched_at = NULL, waiting_for = NULL,
        error = format('its worker (%%s) died or hung', lease_owner), failed_at = clock_timestamp()
- WHERE migration_id = %(migration_id)s AND state = 'running' AND lease_until < clock_timestamp()
-RETURNING number, state
+  FROM lapsed
+ WHERE c.migration_id = %(migration_id)s AND c.number = lapsed.number
+RETURNING c.number, c.state
 
 -- rerun_failed_chunks --
 -- Failed chunks whose time has come; all of them, strikes forgiven, where a person asks
@@ -236,6 +243,7 @@ UPDATE reembed.chunks SET dispatched_at = NULL
 -- Progress, from the ledger alone
 SELECT count(*) FILTER (WHERE state = 'pending') AS pending,
        count(*) FILTER (WHERE state = 'running') AS running,
+       count(*) FILTER (WHERE state = 'running' AND lease_until >= clock_timestamp()) AS held,
        count(*) FILTER (WHERE state = 'done') AS done,
        count(*) FILTER (WHERE state = 'failed') AS failed,
        count(*) FILTER (WHERE state = 'failed' AND retry_at IS NULL) AS given_up,
@@ -261,6 +269,14 @@ SELECT count(*) FILTER (WHERE state = 'pending') AS pending,
 SELECT DISTINCT side FROM reembed.chunks
  WHERE migration_id = %(migration_id)s
    AND (state IN ('pending', 'running') OR state = 'failed' AND retry_at IS NOT NULL)
+
+-- lock_state --
+-- What nobody may change until this transaction ends
+SELECT state FROM reembed.migrations WHERE id = %(migration_id)s FOR SHARE
+
+-- lock_table --
+-- Nobody reads or writes it until this transaction ends
+LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE
 
 -- mark_looked --
 -- From now on all that was pending is in a chunk
@@ -374,7 +390,8 @@ UPDATE reembed.migrations SET state = %(to_state)s, reason = %(reason)s, changed
 
 -- set_reason --
 -- Why it waits, without a change of state
-UPDATE reembed.migrations SET reason = %(reason)s WHERE id = %(migration_id)s AND reason IS DISTINCT FROM %(reason)s
+UPDATE reembed.migrations SET reason = %(reason)s
+ WHERE id = %(migration_id)s AND reason IS DISTINCT FROM %(reason)s AND state NOT IN ('paused', 'failed')
 
 -- save_validation --
 -- What the gate reads
@@ -396,6 +413,8 @@ SELECT f.state, f.era, f.metric, f.old_column, f.old_type, f.old_dimensions, f.n
 -- describe_table --
 -- The user's table, as the catalog has it; no row where there is none
 SELECT n.nspname AS schema, c.relname AS name, c.relkind AS kind, greatest(c.reltuples, 0)::bigint AS estimated_rows,
+       row_security_active(c.oid) AS hides_rows,
+       EXISTS (SELECT FROM pg_partition_tree(c.oid) p WHERE NOT p.isleaf AND p.level > 0) AS nested,
        has_table_privilege(c.oid, 'SELECT') AND has_table_privilege(c.oid, 'UPDATE') AS may_write,
        pg_has_role(c.relowner, 'USAGE') AS may_alter
   FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -403,7 +422,8 @@ SELECT n.nspname AS schema, c.relname AS name, c.relkind AS kind, greatest(c.rel
 
 -- describe_columns --
 -- Its columns, with the base type of each and the width of a vector
-SELECT a.attname AS name, t.typname AS type, a.atttypmod AS width, a.attnotnull AS not_null
+SELECT a.attname AS name, t.typname AS type, a.atttypmod AS width, a.attnotnull AS not_null,
+       a.attgenerated <> '' AS generated
   FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
  WHERE a.attrelid = to_regclass(%(table)s) AND a.attnum > 0 AND NOT a.attisdropped
 
@@ -506,6 +526,19 @@ CREATE TRIGGER {old_trigger} BEFORE UPDATE OF {old} ON {table}
 -- enable_old_trigger --
 -- Also under logical replication
 ALTER TABLE {table} ENABLE ALWAYS TRIGGER {old_trigger}
+
+-- drop_insert_trigger --
+-- Comes and goes with the others
+DROP TRIGGER IF EXISTS {insert_trigger} ON {table}
+
+-- create_insert_trigger --
+-- A row that is copied with its vector, but not with its text
+CREATE TRIGGER {insert_trigger} BEFORE INSERT ON {table}
+    FOR EACH ROW WHEN (NEW.{new_model} IS NOT NULL) EXECUTE FUNCTION {trigger_function}()
+
+-- enable_insert_trigger --
+-- Also under logical replication
+ALTER TABLE {table} ENABLE ALWAYS TRIGGER {insert_trigger}
 
 -- drop_trigger_function --
 -- Goes with the trigger

@@ -113,6 +113,7 @@ class Table:
             "key_type": sql.SQL(_KEY_TYPES[self.key_type]),
             "trigger": queries.identifier("~reembed"),
             "old_trigger": queries.identifier("~reembed_old"),
+            "insert_trigger": queries.identifier("~reembed_insert"),
             # Named for the table, so that two migrated tables do not share a function
             "trigger_function": queries.identifier("reembed", derive("stale", self.schema, self.name)),
             "index": queries.identifier(self.new_index),

@@ -83,6 +83,17 @@ MISTAKES = {
         "The broker at redis://127.0.0.1:1/0 cannot be reached: ",
         {"CELERY_BROKER_URL": "redis://127.0.0.1:1/0"},
     ),
+    "a result backend that does not answer": Mistake(
+        "The result backend at 127.0.0.1:1/0 cannot be reached: ",
+        {"CELERY_RESULT_BACKEND": "redis://:hidden@127.0.0.1:1/0"},
+    ),
+    "a generated text": Mistake(
+        "The column content of public.documents is of type a generated one, and reembed needs text.",
+        before=(
+            "ALTER TABLE documents DROP COLUMN content, "
+            "ADD COLUMN content text GENERATED ALWAYS AS ('document ' || id::text) STORED"
+        ),
+    ),
     "a provider that does not answer": Mistake(
         "The provider at http://127.0.0.1:1/v1 cannot be reached: ",
         {"OPENAI_BASE_URL": "http://127.0.0.1:1/v1"},

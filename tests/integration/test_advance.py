@@ -148,6 +148,15 @@ def test_a_document_whose_row_the_database_refuses_is_recorded_and_its_neighbour
     assert documents.census(database, migration).embedded == 4
 
 
+def test_what_is_shown_of_a_message_names_no_document(
+    database: Connection, settings: Settings, migration: Migration, broker: redis.Redis
+) -> None:
+    dispatch.publish(database, migration.id)
+    messages = [json.loads(message) for message in broker.lrange("reembed:reembed.embed", 0, -1)]
+    shown = {message["headers"]["argsrepr"] for message in messages}
+    assert shown == {f"migration {migration.id} chunk {number}" for number in (1, 2, 3)}
+
+
 def test_messages_carry_integers_alone(
     database: Connection, settings: Settings, migration: Migration, broker: redis.Redis
 ) -> None:

@@ -234,6 +234,27 @@ def test_a_right_that_is_taken_away_stops_the_migration_with_the_reason(
     assert outcome(database, migration) == RIGHT
 
 
+def test_a_rule_that_refuses_every_document_condemns_none_and_stops_the_migration(
+    database: Connection, migration: Migration, tools: Tools
+) -> None:
+    database.execute(
+        """
+        CREATE FUNCTION frozen() RETURNS trigger LANGUAGE plpgsql AS
+        $$ BEGIN RAISE EXCEPTION 'the table is frozen'; END $$;
+        CREATE TRIGGER frozen BEFORE UPDATE ON documents FOR EACH ROW EXECUTE FUNCTION frozen()
+        """
+    )
+    backfill.embed_chunk(tools, migration.id, 1)
+    stopped = ledger.get(database, migration.id)
+    assert stopped.state == "paused"
+    assert stopped.reason is not None
+    assert stopped.reason.startswith(
+        "The database refuses every one of 5 documents by the same rule (RaiseException"
+    )
+    assert outcome(database, migration)[1] == []
+    assert first_chunk(database) == ("pending", 0, 0)
+
+
 def test_vectors_and_progress_are_committed_together_or_not_at_all(
     database: Connection,
     migration: Migration,

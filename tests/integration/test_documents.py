@@ -183,6 +183,19 @@ def test_a_change_of_other_columns_leaves_the_vector_fresh(
     assert pending(database, migration) == before
 
 
+def test_a_row_that_is_copied_with_its_vector_and_another_text_is_not_taken_for_fresh(
+    database: Connection, migration: Migration, claim: Claim
+) -> None:
+    write(database, migration, claim, fetch(database, migration, claim))
+    copied = (
+        "INSERT INTO documents (id, content, embedding_v2, embedding_v2_model, embedding_v2_hash) "
+        "SELECT %s, %s || content, embedding_v2, embedding_v2_model, embedding_v2_hash FROM documents WHERE id = 7"
+    )
+    database.execute(copied, [1_001, "a copy of "])
+    database.execute(copied, [1_002, ""])
+    assert pending(database, migration) & {1_001, 1_002} == {1_001}
+
+
 def test_a_service_that_writes_the_new_vector_itself_is_believed_if_it_names_the_model_and_the_text(
     database: Connection, migration: Migration
 ) -> None:

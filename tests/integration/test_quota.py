@@ -93,3 +93,12 @@ def test_a_redis_that_does_not_answer_holds_up_nobody_unless_there_are_limits() 
     with pytest.raises(errors.ProviderUnavailable, match="the quota cannot be read from Redis"):
         limited.reserve(1)
     away.close()
+
+
+def test_a_request_that_is_not_sent_after_all_gives_its_share_to_the_next(stack: Stack) -> None:
+    own = Quota.of(settings_with(stack, embed_requests_per_minute=60))
+    assert [own.reserve(1) for _ in range(5)][-1] > 2
+    for _ in range(5):
+        own.give_back(1)
+    assert own.reserve(1) == 0
+    own.close()

@@ -8,8 +8,8 @@ from orchestrator import progress
 from reembed.database.chunks import Counts
 
 NOTHING = Counts(
-    pending=0, running=0, done=0, failed=0, given_up=0, published=0, due=0, documents=0, remaining=0, embedded=0,
-    tokens=0, seconds=0.0, idle_seconds=None, waiting_for=None, error=None,
+    pending=0, running=0, held=0, done=0, failed=0, given_up=0, published=0, due=0, documents=0, remaining=0,
+    embedded=0, tokens=0, seconds=0.0, idle_seconds=None, waiting_for=None, error=None,
 )  # fmt: skip
 
 
@@ -17,7 +17,12 @@ NOTHING = Counts(
     ("state", "reason", "counts", "expected"),
     [
         ("planned", None, {}, None),
-        ("backfilling", None, {"running": 1, "pending": 3, "published": 3, "idle_seconds": 60.0}, None),
+        (
+            "backfilling",
+            None,
+            {"running": 1, "held": 1, "pending": 3, "published": 3, "idle_seconds": 60.0},
+            None,
+        ),
         ("backfilling", None, {"pending": 3, "published": 3, "idle_seconds": 1.0}, None),
         (
             "backfilling",
@@ -44,6 +49,13 @@ NOTHING = Counts(
             "backfilling",
             None,
             {"pending": 3, "due": 3, "idle_seconds": 30.0},
+            "chunks wait to be published, and nobody goes on for 30 s; start "
+            "`celery -A config.celery_app worker -Q reembed.control` and `celery -A config.celery_app beat`",
+        ),
+        (
+            "backfilling",
+            None,
+            {"running": 1, "held": 0, "idle_seconds": 30.0},
             "chunks wait to be published, and nobody goes on for 30 s; start "
             "`celery -A config.celery_app worker -Q reembed.control` and `celery -A config.celery_app beat`",
         ),
