@@ -4,8 +4,8 @@ The chord's callback, its errback and the schedule call it, as often as they lik
 message says, one process at a time does it for a migration, and each change of state is a compare-and-set.
 
     backfilling   rescue dead workers' chunks, re-run failed ones, publish what is due;
-                  when every chunk is done: catch up once with what was written meanwhile, then
-    indexing      build the indexes, then
+                  when every chunk is done: index what is pending, catch up with what was written meanwhile, then
+    indexing      build the index on the vectors, then
     validating    catch up once more (an index can take hours), judge, then
     ready, needs_review
                   catch up, as long as the migration stands
@@ -50,6 +50,11 @@ def _backfilling(connection: Connection, settings: Settings, migration: Migratio
         reason = f"{counts.given_up} chunks failed {settings.max_chunk_attempts} times: {counts.error}"
         ledger.change_state(connection, migration, "failed", reason)
         return False
+    # Before anybody looks for pending documents: on a large table each look would be a scan, and each chunk of them
+    # another, longer than a lease
+    ledger.set_reason(connection, migration.id, "the index on pending documents")
+    indexes.build_pending(connection, migration)
+    ledger.set_reason(connection, migration.id, None)
     return _caught_up(connection, migration) and _change(connection, migration, "indexing")
 
 

@@ -142,7 +142,7 @@ def waiting_for(state: str, reason: str | None, counts: chunks.Counts) -> str | 
     if state in ("planned", "cleaned", "aborted"):
         return None
     silent = counts.idle_seconds is not None and counts.idle_seconds >= _SILENCE_SECONDS
-    if silent and counts.unfinished == 0 and state == "backfilling":
+    if silent and counts.unfinished == 0 and state == "backfilling" and reason is None:
         return NO_CONTROL_WORKER.format(what="every chunk is done", seconds=counts.idle_seconds)
     if silent and counts.held == 0 and counts.published:
         return NO_WORKER.format(seconds=counts.idle_seconds)

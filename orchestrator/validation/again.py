@@ -77,10 +77,13 @@ def check(
             migration.new_model,
             timeout_seconds=environment.provider_timeout_seconds,
         ) as provider:
-            answered = provider.embed_documents(list(texts.values())).vectors
+            # One text once, however many documents have it
+            asked = list(dict.fromkeys(texts.values()))
+            by_text = dict(zip(asked, provider.embed_documents(asked).vectors, strict=True))
     except errors.ReembedError as error:
         return Again(0, (), 1.0, note=f"no document was embedded again: {error}")
     stored = np.stack([by_id[key].new for key in texts])
+    answered = np.stack([by_text[text] for text in texts.values()])
     lengths = np.linalg.norm(stored, axis=1) * np.linalg.norm(answered, axis=1)
     cosines = (stored * answered).sum(axis=1) / lengths
     differing = tuple(key for key, cosine in zip(texts, cosines, strict=True) if cosine < _SAME)

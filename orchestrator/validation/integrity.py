@@ -55,7 +55,8 @@ class Integrity:
         with_others = Counter(len(hashes_by_vector[row.new.tobytes()]) > 1 for row in rows)
         return cls(
             census=census,
-            dead_dimensions=_dead([row.new for row in rows]),
+            # One vector for each text: documents of the same text have the same by right
+            dead_dimensions=_dead(list({row.content_hash: row.new for row in rows}.values())),
             dimensions=len(rows[0].new) if rows else 0,
             copied=spread.copied,
             shared=with_others[True],

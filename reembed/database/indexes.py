@@ -14,16 +14,24 @@ _ROWS_PER_LIST = 1_000
 _MANY_ROWS = 1_000_000
 
 
+def build_pending(connection: Connection, migration: Migration) -> None:
+    """Build what is missing of the small indexes on pending documents. May be repeated; blocks nobody.
+
+    After the backfill, when hardly any document is pending, and before anybody looks for those that are.
+    """
+    take_time(connection)
+    _ensure(connection, migration, "create_pending_index", migration.table.pending_index, {})
+    _ensure(connection, migration, "create_old_pending_index", migration.table.old_pending_index, {})
+
+
 def build(connection: Connection, migration: Migration, rows: int) -> None:
-    """Build what is missing of the index on the new column and the small ones on pending documents.
+    """Build what is missing of the index on the new column.
 
     `rows` are those that exist, which ivfflat sizes its lists by. May be repeated; takes as long as it takes, and
     blocks neither reads nor writes.
     """
     target = migration.table
     take_time(connection)
-    _ensure(connection, migration, "create_pending_index", target.pending_index, {})
-    _ensure(connection, migration, "create_old_pending_index", target.old_pending_index, {})
     if migration.index_method != "none":
         _ensure(connection, migration, "create_vector_index", target.new_index, _definition(migration, rows))
     queries.run(connection, "analyze", migration.names)

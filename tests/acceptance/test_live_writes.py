@@ -89,11 +89,12 @@ def test_whatever_an_application_writes_in_any_state_ends_with_the_vector_of_its
         with psycopg.connect(own.url) as older:
             older.execute("LOCK TABLE documents IN ROW EXCLUSIVE MODE")
             assert own.reembed("resume").code == 0
-            own.wait_for(lambda status: status["state"] == "indexing")
+            own.wait_for(lambda status: status["waiting_for"] == "the index on pending documents")
             write_in_every_way(own, era=2)
-            # What was written meanwhile has to be caught up with before the judgement: slowly
+            # What was written meanwhile has to be caught up with: slowly
             provider.set_latency(1_500)
-        own.wait_for(lambda status: status["state"] == "validating")
+        # As what is written while the index on the vectors is built has to be, before the judgement
+        own.wait_for(lambda status: status["chunks"]["done"] >= 6 and status["chunks"]["running"] > 0)
         write_in_every_way(own, era=3)
         provider.set_latency(0)
         own.wait_for(lambda status: status["state"] == "ready")

@@ -130,6 +130,6 @@ def test_identical_texts_are_embedded_once_in_a_chunk_and_each_document_gets_the
         installation.make_table(database, sql.Identifier("repeated"), ["always the same words"] * 50)
         before = shared.stack.provider.usage().get("lexical-ngrams", {"texts": 0})["texts"]
         assert shared.reembed("start", "--wait", **environment).code == 0
-        # One for the check that the model answers, one for the text
-        assert shared.stack.provider.usage()["lexical-ngrams"]["texts"] - before == 2
+        # One for the check that the model answers, one for the text, and one for the judgement, which asks again
+        assert shared.stack.provider.usage()["lexical-ngrams"]["texts"] - before == 3
         assert installation.wrong_documents(database, sql.Identifier("repeated"), dimensions=40) == []

@@ -25,7 +25,7 @@ def switched(database: Connection, settings: Settings, migration: Migration) -> 
     for number in (1, 2, 3):
         backfill.embed_chunk(tools, migration.id, number)
     tools.close()
-    indexes.build(database, migration, 12)
+    indexes.build_pending(database, migration)
     for state in ("indexing", "validating", "ready", "switched"):
         ledger.change_state(database, ledger.get(database, migration.id), state)
     return ledger.get(database, migration.id)

@@ -26,7 +26,7 @@ def switched(
     monkeypatch.setattr(dispatch, "publish", lambda connection, migration_id: 0)
     monkeypatch.setattr(dispatch, "publish_lost", lambda connection, migration_id: None)
     embed(settings, migration, 1, 2, 3)
-    indexes.build(database, migration, 12)
+    indexes.build_pending(database, migration)
     for state in ("indexing", "validating", "ready", "switched"):
         ledger.change_state(database, ledger.get(database, migration.id), state)
     return ledger.get(database, migration.id)
