@@ -47,14 +47,14 @@ class Counts:
     pending: int
     running: int
     held: int
-    """Running, with a lease that has not run out."""
+    """Running, with a lease that has not run out a minute ago."""
     done: int
     failed: int
     given_up: int
     published: int
     """Pending, with a message on its way."""
     due: int
-    """Pending, to be published now, and not."""
+    """Pending and not published, though it should have been, for a minute if it was put off."""
     documents: int
     """In the chunks of the plan, catching up left out."""
     remaining: int

@@ -243,13 +243,14 @@ UPDATE reembed.chunks SET dispatched_at = NULL
 -- Progress, from the ledger alone
 SELECT count(*) FILTER (WHERE state = 'pending') AS pending,
        count(*) FILTER (WHERE state = 'running') AS running,
-       count(*) FILTER (WHERE state = 'running' AND lease_until >= clock_timestamp()) AS held,
+       -- The schedule has a minute to take its look before anybody is told that it is missing
+       count(*) FILTER (WHERE state = 'running' AND lease_until >= clock_timestamp() - interval '1 minute') AS held,
        count(*) FILTER (WHERE state = 'done') AS done,
        count(*) FILTER (WHERE state = 'failed') AS failed,
        count(*) FILTER (WHERE state = 'failed' AND retry_at IS NULL) AS given_up,
        count(*) FILTER (WHERE state = 'pending' AND dispatched_at IS NOT NULL) AS published,
        count(*) FILTER (WHERE state = 'pending' AND dispatched_at IS NULL
-                          AND (retry_at IS NULL OR retry_at <= clock_timestamp())) AS due,
+                          AND (retry_at IS NULL OR retry_at <= clock_timestamp() - interval '1 minute')) AS due,
        coalesce(sum(documents) FILTER (WHERE NOT catch_up), 0) AS documents,
        coalesce(sum(greatest(documents - embedded, 0)) FILTER (WHERE state <> 'done'), 0) AS remaining,
        coalesce(sum(embedded), 0) AS embedded,

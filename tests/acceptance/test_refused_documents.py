@@ -7,6 +7,7 @@ import pytest
 from psycopg import sql
 
 from orchestrator.embedded.provider import EmbeddingServer
+from orchestrator.validation.again import RANDOM
 from tests import installation
 from tests.installation import NEW_MODEL, Installation
 
@@ -42,8 +43,9 @@ def test_one_refused_document_among_many_costs_few_requests_and_its_siblings_are
     # When 256 documents go out in one request, and one of them is refused
     assert shared.reembed("start", "--wait", **variables, **elsewhere).code == 0
     # Then it is cornered in two requests for each halving, and no sibling is asked for again once it has its vector
-    assert len(refusing.arrivals()) - arrived <= 1 + 2 * math.log2(DOCUMENTS)
-    assert refusing.usage()[NEW_MODEL]["texts"] - answered["texts"] == DOCUMENTS - 1
+    # The judgement asks again, once, for some of them
+    assert len(refusing.arrivals()) - arrived - 1 <= 1 + 2 * math.log2(DOCUMENTS)
+    assert refusing.usage()[NEW_MODEL]["texts"] - answered["texts"] - RANDOM == DOCUMENTS - 1
     with shared.connect() as database:
         assert installation.wrong_documents(database, name) == [KEY]
 
