@@ -65,14 +65,15 @@ def reembed(verbose: bool) -> None:
 def run() -> None:
     """The console script: never a traceback for a user's mistake."""
     try:
-        reembed.main(standalone_mode=False)
+        reembed.main(prog_name="reembed", standalone_mode=False)
     except errors.ReembedError as error:
         _exit(str(error), error.exit_code)
     except click.Abort:
         _exit("interrupted.", 3)
     except click.UsageError as error:
         path = error.ctx.command_path if error.ctx else "reembed"
-        _exit(f"{error.format_message().rstrip('.')}. Try `{path} --help`.", 2)
+        told = error.format_message()
+        _exit(f"{told}{'' if told.endswith(('.', '?')) else '.'} Try `{path} --help`.", 2)
     except click.ClickException as error:
         _exit(error.format_message(), 2)
     except KeyboardInterrupt:

@@ -189,6 +189,8 @@ class Writer(threading.Thread):
             self._connection = psycopg.connect(self._url, autocommit=True, application_name="application")
             self._look_up(self._connection)
         except psycopg.OperationalError:
+            if self._connection is not None:
+                self._connection.close()
             time.sleep(_CONNECT_PATIENCE)
             return None
         return self._connection
