@@ -26,6 +26,7 @@ NO_CONTROL_WORKER = (
 )
 
 
+COMING_HOME = "the vectors to come home; `reembed cleanup` goes on with it, should nobody be at it"
 NOTHING_OLD = documents.OldPending(hidden=0, stale=0)
 
 
@@ -125,7 +126,7 @@ def status(connection: Connection, migration: Migration) -> Status:
         eta_seconds=pending / rate if rate and migration.state == "backfilling" else None,
         waiting_for=waiting_for(migration.state, migration.reason, counts),
         active_column=flag.active().column if flag else migration.table.old,
-        canary_percent=100 if migration.state == "switched" else 0,
+        canary_percent=100 if migration.state in ("switched", "cleaning") else 0,
     )
 
 
@@ -137,6 +138,8 @@ def waiting_for(state: str, reason: str | None, counts: chunks.Counts) -> str | 
         return _with_advice(reason, "`reembed retry`", "lets it go on")
     if state == "indexing":
         return "the index"
+    if state == "cleaning":
+        return COMING_HOME
     if state == "validating" and counts.unfinished == 0:
         return "the judgement"
     if state in ("planned", "cleaned", "aborted"):

@@ -207,7 +207,9 @@ def _old_pending(made: Installation) -> int:
     with made.connect() as database:
         migration = ledger.latest(database, "public", "documents")
         row = database.execute(
-            sql.SQL("SELECT count(*) FROM documents d WHERE {}").format(migration.old_names["pending"])
+            sql.SQL("SELECT count(*) FROM documents d {} WHERE {}").format(
+                migration.old_names["joined"], migration.old_names["pending"]
+            )
         ).fetchone()
         assert row is not None
         return int(row[0])

@@ -12,10 +12,12 @@ from reembed.database.connection import Connection
 from reembed.database.ledger import Migration
 from reembed.settings import Model
 from tests import installation
+from tests.integration.conftest import BOTH_STORAGES
 from workers import backfill, sides
 from workers.tools import Tools
 
 VECTOR = str([0.5] * installation.OLD_DIMENSIONS)
+pytestmark = BOTH_STORAGES
 
 
 @pytest.fixture
@@ -182,7 +184,9 @@ def test_the_judgement_compares_no_old_vector_of_another_text(
 ) -> None:
     database.execute("UPDATE documents SET content = 'changed words' WHERE id = 7")
     database.execute(
-        "UPDATE documents SET embedding_v2_model = %s, embedding_v2_hash = md5(content)::uuid WHERE id = 7",
+        sql.SQL(
+            "UPDATE {} SET embedding_v2_model = %s, embedding_v2_hash = md5('changed words')::uuid WHERE id = 7"
+        ).format(sql.Identifier(switched.table.vectors)),
         [switched.new_model_id],
     )
     assert "7" not in {row.id for row in comparison.sample(database, switched, 12, 100)}

@@ -14,8 +14,11 @@ from reembed.database.ledger import Migration
 from reembed.embedding.provider import Provider
 from reembed.retrieval import Retriever
 from tests import installation
+from tests.integration.conftest import BOTH_STORAGES
 from workers import backfill
 from workers.tools import Tools
+
+pytestmark = BOTH_STORAGES
 
 
 @pytest.fixture
@@ -61,6 +64,7 @@ def test_a_search_on_an_idle_connection_holds_no_transaction_while_the_provider_
     settings: Settings,
     meanwhile: Callable[[Callable[[], None]], None],
     fixture: str,
+    storage: str,
 ) -> None:
     request.getfixturevalue(fixture)
     seen = []
