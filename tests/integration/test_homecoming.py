@@ -132,6 +132,11 @@ LIVE_WRITES = {
     "a text that changes before its vector is home": "UPDATE documents SET content = 'changed' WHERE id = 84",
     "a text that changes when its vector is home": "UPDATE documents SET content = 'changed' WHERE id = 7",
     "a text that goes": "UPDATE documents SET content = '' WHERE id IN (7, 84)",
+    "a text that goes by replication": (
+        "SET session_replication_role = replica;"
+        "UPDATE documents SET content = '' WHERE id IN (7, 84);"
+        "SET session_replication_role = DEFAULT"
+    ),
     "documents that go": "DELETE FROM documents WHERE id IN (7, 84)",
     "a key that changes": "UPDATE documents SET id = id + 1 WHERE id IN (7, 84)",
     "a change that arrives by replication": (

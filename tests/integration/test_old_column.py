@@ -100,6 +100,18 @@ def test_a_rollback_knows_which_documents_it_would_hide_and_which_it_would_find_
     assert suffering(database, switched) == (hidden, stale)
 
 
+def test_an_old_vector_that_was_missing_before_the_migration_is_known_to_be_missing(
+    database: Connection, settings: Settings, migration: Migration
+) -> None:
+    with database.transaction():
+        # As it may have been before there was any trigger
+        database.execute("ALTER TABLE documents DISABLE TRIGGER USER")
+        database.execute("UPDATE documents SET embedding = NULL WHERE id = 7")
+        database.execute("ALTER TABLE documents ENABLE TRIGGER USER")
+    embed(settings, migration, 1, 2, 3)
+    assert suffering(database, migration) == (1, 0)
+
+
 def test_while_the_old_model_answers_changed_and_new_documents_get_their_old_vector_too(
     database: Connection, settings: Settings, switched: Migration
 ) -> None:
