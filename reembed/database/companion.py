@@ -29,6 +29,8 @@ _TRIGGERS = (
     "create_companion_old_trigger",
     "enable_old_trigger",
 )
+# On the documents table, and what comes with it on the companion
+_PRIVILEGES = {"SELECT": sql.SQL("SELECT"), "UPDATE": sql.SQL("INSERT, UPDATE")}
 _HOME_TRIGGER = (
     "create_home_function",
     "create_home_trigger",
@@ -48,10 +50,12 @@ def expansion(connection: Connection, migration: Migration) -> Iterator[sql.Comp
             "dimensions": sql.Literal(migration.new_model.dimensions),
         },
     )
-    rows = queries.run(connection, "readers", None, table=table.quoted).fetchall()
-    if rows:
-        readers = [queries.identifier(row["name"]) if row["name"] else sql.SQL("PUBLIC") for row in rows]
-        yield queries.compose("grant_reading", {**migration.names, "readers": sql.SQL(", ").join(readers)})
+    for privilege, privileges in _PRIVILEGES.items():
+        rows = queries.run(connection, "grantees", None, table=table.quoted, privilege=privilege).fetchall()
+        if rows:
+            names = [queries.identifier(row["name"]) if row["name"] else sql.SQL("PUBLIC") for row in rows]
+            granted = {"privileges": privileges, "grantees": sql.SQL(", ").join(names)}
+            yield queries.compose("grant", {**migration.names, **granted})
     yield _function(migration, queries.compose("without_old", migration.names))
     for query in _TRIGGERS:
         yield queries.compose(query, migration.names)

@@ -559,15 +559,15 @@ CREATE TABLE IF NOT EXISTS {companion} (
     {new_hash} uuid,
     {old_stale} boolean)
 
--- grant_reading --
--- Whoever may search the documents may search their new vectors
-GRANT SELECT ON {companion} TO {readers}
+-- grant --
+-- Whoever may search the documents may search their new vectors, and whoever may change them may write these
+GRANT {privileges} ON {companion} TO {grantees}
 
--- readers --
--- The roles that may read the whole table, beside its owner; an empty name is everybody
+-- grantees --
+-- The roles that have a privilege on the whole table, beside its owner; an empty name is everybody
 SELECT DISTINCT CASE WHEN a.grantee = 0 THEN '' ELSE pg_get_userbyid(a.grantee) END AS name
   FROM pg_class c, aclexplode(c.relacl) a
- WHERE c.oid = to_regclass(%(table)s) AND a.privilege_type = 'SELECT' AND a.grantee <> c.relowner
+ WHERE c.oid = to_regclass(%(table)s) AND a.privilege_type = %(privilege)s AND a.grantee <> c.relowner
  ORDER BY 1
 
 -- column_type --

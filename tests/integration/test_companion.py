@@ -109,6 +109,13 @@ def test_an_application_needs_no_right_on_the_companion_to_write_and_may_read_it
         settings = settings.model_copy(update={"storage": "companion", "chunk_size": 5})
         migration = start.create(database, settings, checks.documents_table(database, settings))
         vector_storage.expand(database, migration)
+        granted = "SELECT privilege_type FROM information_schema.table_privileges WHERE grantee = %s AND table_name = %s"
+        rows = database.execute(
+            granted, [f"app {database.info.dbname}", migration.table.companion]
+        ).fetchall()
+        # As it would be with columns of the table: a worker's role needs these
+        assert {row[0] for row in rows} == {"SELECT", "INSERT", "UPDATE"}
+        database.execute(sql.SQL("REVOKE INSERT, UPDATE ON {} FROM {}").format(companion(migration), role))
         database.execute(sql.SQL("SET ROLE {}").format(role))
         database.execute("INSERT INTO documents (id, content) VALUES (1, 'new')")
         database.execute("UPDATE documents SET content = 'changed', embedding = NULL WHERE id = 7")
