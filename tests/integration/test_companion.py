@@ -109,7 +109,10 @@ def test_an_application_needs_no_right_on_the_companion_to_write_and_may_read_it
         settings = settings.model_copy(update={"storage": "companion", "chunk_size": 5})
         migration = start.create(database, settings, checks.documents_table(database, settings))
         vector_storage.expand(database, migration)
-        granted = "SELECT privilege_type FROM information_schema.table_privileges WHERE grantee = %s AND table_name = %s"
+        granted = (
+            "SELECT privilege_type FROM information_schema.table_privileges "
+            "WHERE grantee = %s AND table_name = %s"
+        )
         rows = database.execute(
             granted, [f"app {database.info.dbname}", migration.table.companion]
         ).fetchall()
