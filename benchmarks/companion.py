@@ -45,7 +45,9 @@ def measure(_: installation.Installation, effort: figures.Effort) -> list[figure
         ),
         figures.Figure("(documents/s, the table)", [rates["column"]], digits=0),
         figures.Figure("(documents/s, the companion)", [rates["companion"]], digits=0),
-        figures.Figure("(documents/s, coming home in `cleanup`, without the index)", [rates["home"]], digits=0),
+        figures.Figure(
+            "(documents/s, coming home in `cleanup`, without the index)", [rates["home"]], digits=0
+        ),
     ]
 
 
