@@ -10,7 +10,7 @@ import time
 from benchmarks import figures, installation
 
 # In this order. Each has `measure`, and runs alone as `python -m benchmarks.NAME`
-MODULES = ("speed", "latency", "faraway", "indexing", "growth", "writing", "trigger")
+MODULES = ("speed", "latency", "faraway", "indexing", "growth", "writing", "companion", "trigger")
 
 
 def main() -> None:

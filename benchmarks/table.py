@@ -10,8 +10,10 @@ from numpy.typing import NDArray
 from config.settings import Settings
 from orchestrator import checks, start
 from orchestrator.embedded import stack as embedded
-from reembed.database import binary, chunks, columns, connection, ledger
+from reembed.database import binary, chunks, connection, ledger
+from reembed.database import storage as vector_storage
 from reembed.database.ledger import Migration
+from reembed.database.table import Storage
 
 DIMENSIONS = 768
 FILLER = "words " * 132
@@ -50,14 +52,20 @@ def fill(database: connection.Connection, documents: int) -> NDArray[np.float32]
 
 
 @contextmanager
-def filled(documents: int) -> Iterator[Bench]:
-    """A table of documents with old vectors, expanded, in one chunk. At most 20,000."""
+def filled(documents: int, *, storage: Storage = "column", old_index: bool = False) -> Iterator[Bench]:
+    """A table of documents with old vectors, with an HNSW index on them if wanted, expanded, in one chunk."""
     with embedded.running() as stack, connection.connect(stack.postgres.url(), "benchmark") as database:
-        vectors = fill(database, documents)
+        # Of more than are kept, the same come again
+        vectors = np.resize(fill(database, documents), (documents, DIMENSIONS))
+        if old_index:
+            database.execute("SET maintenance_work_mem = '1GB'")
+            database.execute("CREATE INDEX ON documents USING hnsw (embedding vector_cosine_ops)")
         environment = {name.lower(): value for name, value in stack.environment("postgres").items()}
-        settings = Settings.model_validate(environment | {"index_method": "none", "chunk_size": documents})
+        settings = Settings.model_validate(
+            environment | {"index_method": "none", "chunk_size": documents, "storage": storage}
+        )
         migration = start.create(database, settings, checks.documents_table(database, settings))
-        columns.expand(database, migration)
+        vector_storage.expand(database, migration)
         chunks.plan(database, migration)
         ledger.change_state(database, migration, "backfilling")
         yield Bench(database, migration, vectors)

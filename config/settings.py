@@ -5,6 +5,7 @@ from typing import Literal, Self
 from pydantic import Field, SecretStr
 
 from reembed import settings
+from reembed.database.table import Storage
 
 IndexMethod = Literal["hnsw", "ivfflat", "none"]
 Overlong = Literal["truncate", "fail"]
@@ -36,7 +37,7 @@ class Settings(settings.Settings):
     embed_price_per_million_tokens: float | None = Field(default=None, ge=0)
 
     # Where the new vectors live
-    storage: Literal["column"] = "column"
+    storage: Storage = "column"
     # Documents; unset: by the table's size
     chunk_size: int | None = Field(default=None, ge=1, le=1_000_000)
 

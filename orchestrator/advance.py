@@ -10,6 +10,7 @@ message says, one process at a time does it for a migration, and each change of 
     ready, needs_review
                   catch up, as long as the migration stands
     switched      catch up, also with the old column while its model answers
+    cleaning      catch up, while `cleanup` brings the vectors home
 """
 
 import logging
@@ -95,6 +96,7 @@ _STEPS: dict[str, Callable[[Connection, Settings, Migration], bool]] = {
     "ready": _standing,
     "needs_review": _standing,
     "switched": _standing,
+    "cleaning": _standing,
 }
 
 

@@ -44,6 +44,7 @@ def documents_table(connection: Connection, settings: Settings) -> catalog.Descr
         content=settings.documents_content_column,
         old=settings.old_column,
         new=settings.new_column,
+        storage=settings.storage,
     )
 
 

@@ -1,7 +1,8 @@
 """The flag's life after the judgement: switch, roll back, clean up; and abort, for a migration that is given up."""
 
+from orchestrator import homecoming
 from reembed import errors
-from reembed.database import catalog, columns, documents, ledger, locking
+from reembed.database import catalog, columns, documents, ledger, locking, storage, validations
 from reembed.database.connection import Connection
 from reembed.database.ledger import Migration
 
@@ -18,6 +19,10 @@ class NotSwitched(errors.Refused):
 
     `reembed switch` comes first.
     """
+
+
+class NoWayBack(errors.Refused):
+    """Migration {migration} is {state}: the old column is gone, and there is no way back to it."""
 
 
 class StillPending(errors.Refused):
@@ -51,22 +56,28 @@ def switch(connection: Connection, migration: Migration, *, force: bool) -> None
 def rollback(connection: Connection, migration: Migration) -> documents.OldPending:
     """Searches go back to the old column from their next query on. Returns the documents that suffer from it.
 
-    Raises NotSwitched.
+    Raises NotSwitched, NoWayBack.
     """
+    if migration.state in ("cleaning", "cleaned"):
+        raise NoWayBack(migration=migration.id, state=migration.state)
     if migration.state != "switched":
         raise NotSwitched(migration=migration.id, state=migration.state, verb="roll back")
-    validation = ledger.last_validation(connection, migration.id)
+    validation = validations.last(connection, migration.id)
     passed = validation is not None and validation["passed"]
     _change(connection, migration, "ready" if passed else "needs_review", "roll back")
     return documents.count_old_pending(connection, migration)
 
 
-def cleanup(connection: Connection, migration: Migration) -> None:
+def cleanup(connection: Connection, migration: Migration, tell: homecoming.Tell = lambda line: None) -> None:
     """Drop the old column and give its name to the new one: from here on there is no way back.
 
-    Raises NotSwitched, StillPending, columns.ViewsInTheWay, locking.TableBusy; nothing has changed then.
+    Raises NotSwitched, StillPending, columns.ViewsInTheWay, locking.TableBusy; nothing has changed then. With a
+    companion it takes its time, and can be interrupted and taken up again: what homecoming.bring_home raises.
     """
     found = refuse_cleanup(connection, migration)
+    if migration.table.companion:
+        homecoming.bring_home(connection, migration, found, tell)
+        return
 
     def statements() -> None:
         # Who wrote while we waited for the lock is seen only under it
@@ -79,7 +90,12 @@ def cleanup(connection: Connection, migration: Migration) -> None:
 
 
 def refuse_cleanup(connection: Connection, migration: Migration) -> tuple[str, ...]:
-    """The old column's indexes, if it may be dropped. Raises NotSwitched, StillPending, columns.ViewsInTheWay."""
+    """The old column's indexes, if it may be dropped; none where it is gone already, and vectors are on their way home.
+
+    Raises NotSwitched, StillPending, columns.ViewsInTheWay.
+    """
+    if migration.state == "cleaning":
+        return ()
     if migration.state != "switched":
         raise NotSwitched(migration=migration.id, state=migration.state, verb="clean up")
     refuse_pending(connection, migration)
@@ -102,14 +118,14 @@ def abort(connection: Connection, migration: Migration) -> None:
 
     def statements() -> None:
         _change(connection, migration, "aborted", "abort")
-        columns.remove(connection, migration)
+        storage.remove(connection, migration)
 
     locking.change(connection, statements)
 
 
 def refuse_abort(migration: Migration) -> None:
     """Raises TooLate."""
-    if migration.state in ("switched", "cleaned", "aborted"):
+    if migration.state in ("switched", "cleaning", "cleaned", "aborted"):
         raise TooLate(migration=migration.id, state=migration.state)
 
 

@@ -8,7 +8,7 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
-from reembed.database import chunks, documents, failures, flags, ledger
+from reembed.database import chunks, documents, failures, flags, validations
 from reembed.database.connection import Connection
 from reembed.database.ledger import Migration
 
@@ -26,6 +26,7 @@ NO_CONTROL_WORKER = (
 )
 
 
+COMING_HOME = "the vectors to come home; `reembed cleanup` goes on with it, should nobody be at it"
 NOTHING_OLD = documents.OldPending(hidden=0, stale=0)
 
 
@@ -94,7 +95,7 @@ def status(connection: Connection, migration: Migration) -> Status:
             documents.count_all(connection, migration),
             documents.count_pending(connection, migration),
         )
-        validation = ledger.last_validation(connection, migration.id)
+        validation = validations.last(connection, migration.id)
         without_text = validation["report"]["without_text"] if validation else 0
         lag = chunks.lag(connection, migration.id)
     if migration.state == "switched":
@@ -125,7 +126,7 @@ def status(connection: Connection, migration: Migration) -> Status:
         eta_seconds=pending / rate if rate and migration.state == "backfilling" else None,
         waiting_for=waiting_for(migration.state, migration.reason, counts),
         active_column=flag.active().column if flag else migration.table.old,
-        canary_percent=100 if migration.state == "switched" else 0,
+        canary_percent=100 if migration.state in ("switched", "cleaning") else 0,
     )
 
 
@@ -137,6 +138,8 @@ def waiting_for(state: str, reason: str | None, counts: chunks.Counts) -> str | 
         return _with_advice(reason, "`reembed retry`", "lets it go on")
     if state == "indexing":
         return "the index"
+    if state == "cleaning":
+        return COMING_HOME
     if state == "validating" and counts.unfinished == 0:
         return "the judgement"
     if state in ("planned", "cleaned", "aborted"):

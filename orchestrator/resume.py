@@ -34,7 +34,9 @@ def retry(connection: Connection, migration: Migration) -> tuple[int, int]:
         raise ledger.wrong_state(migration, "retry")
     rerun = chunks.rerun_failed(connection, migration.id, everything=True)
     released = failures.release(connection, migration)
-    released += documents.mark_pending(connection, migration)
+    if migration.state not in ("backfilling", "failed"):
+        # The end of a backfill does so anyway
+        released += documents.mark_pending(connection, migration)
     if migration.state == "failed":
         unfinished = chunks.count(connection, migration.id).unfinished
         ledger.change_state(connection, migration, "backfilling" if unfinished else "indexing")

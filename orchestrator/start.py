@@ -10,9 +10,9 @@
 from dataclasses import dataclass
 
 from config.settings import Settings
-from orchestrator import checks, dispatch, planning
+from orchestrator import advice, checks, dispatch, measure, planning
 from reembed import errors
-from reembed.database import catalog, chunks, columns, documents, ledger
+from reembed.database import catalog, chunks, documents, ledger, storage
 from reembed.database.connection import Connection
 from reembed.database.ledger import Migration
 from reembed.embedding import tokens
@@ -43,6 +43,8 @@ class Plan:
     settings: Settings
     load: planning.Load
     price: planning.Price | None
+    advice: advice.Advice
+    measured: measure.Rates | None
     statements: list[str]
 
     @property
@@ -69,8 +71,11 @@ class Started:
     chunks: int
 
 
-def plan(connection: Connection, settings: Settings) -> Plan:
-    """Read-only. Raises errors.Usage for a table that cannot be migrated, ledger.AnotherMigration."""
+def plan(connection: Connection, settings: Settings, *, measured: bool = False) -> Plan:
+    """Leaves nothing behind; read-only unless `measured`.
+
+    Raises errors.Usage for a table that cannot be migrated, ledger.AnotherMigration, measure.NothingToMeasure.
+    """
     found = checks.documents_table(connection, settings)
     active = _active(connection, settings, found)
     if active is None:
@@ -90,8 +95,13 @@ def plan(connection: Connection, settings: Settings) -> Plan:
             batch_size=settings.embed_batch_size,
             batch_tokens=settings.embed_batch_tokens,
         ),
+        advice=advice.advise(found, count, advice.fill(connection, found.table).free),
+        measured=measure.measure(connection, migration) if measured else None,
         price=planning.price(settings.embed_model, settings.embed_price_per_million_tokens),
-        statements=[query.as_string(connection).replace("%%", "%") for query in columns.expansion(migration)],
+        statements=[
+            query.as_string(connection).replace("%%", "%")
+            for query in storage.expansion(connection, migration)
+        ],
     )
 
 
@@ -109,7 +119,7 @@ def start(connection: Connection, settings: Settings) -> Started:
         checks.provider(settings)
         migration = create(connection, settings, found)
     if migration.state == "planned":
-        columns.expand(connection, migration)
+        storage.expand(connection, migration)
         with connection.transaction():
             # Another `start` at this very moment waits here, and finds it done
             ledger.install(connection)

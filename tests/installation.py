@@ -197,13 +197,13 @@ def make_table(
     )
     if partition_from:
         bounds = {
-            "parted_low": f"FROM (MINVALUE) TO ({partition_from})",
-            "parted_high": f"FROM ({partition_from}) TO (MAXVALUE)",
+            "low": f"FROM (MINVALUE) TO ({partition_from})",
+            "high": f"FROM ({partition_from}) TO (MAXVALUE)",
         }
-        for partition, between in bounds.items():
+        for part, between in bounds.items():
             database.execute(
                 sql.SQL("CREATE TABLE {} PARTITION OF {} FOR VALUES {}").format(
-                    sql.Identifier(partition), name, sql.SQL(between)
+                    sql.Identifier(f"{name.as_string().strip(chr(34))}_{part}"), name, sql.SQL(between)
                 )
             )
     vectors = models.embed(OLD_MODEL, [text or "nothing" for text in contents], OLD_DIMENSIONS)
@@ -227,10 +227,16 @@ def wrong_documents(
     dimensions: int = NEW_DIMENSIONS,
     columns: tuple[str, str, str] = ("id", "content", "embedding_v2"),
 ) -> list[Any]:
-    """The oracle: keys of documents whose stored vector is not what the model gives for their current text."""
+    """The oracle: keys of documents whose stored vector is not what the model gives for their current text.
+
+    A column that the table has not is looked for in its companion.
+    """
     key, content, embedding = map(sql.Identifier, columns)
+    vectors = companion_of(database, name, columns[2]) or name
     rows = database.execute(
-        sql.SQL("SELECT {}, {}, {} FROM {} WHERE {} <> ''").format(key, content, embedding, name, content),
+        sql.SQL(
+            "SELECT d.{0}, d.{1}, v.{2} FROM {3} d LEFT JOIN {4} v ON v.{0} = d.{0} WHERE d.{1} <> ''"
+        ).format(key, content, embedding, name, vectors),
         binary=True,
     ).fetchall()
     expected = models.embed(model, [row[1] for row in rows], dimensions)
@@ -239,6 +245,25 @@ def wrong_documents(
         for row, vector in zip(rows, expected, strict=True)
         if row[2] is None or not _equal(np.asarray(row[2]), vector)
     ]
+
+
+def companion_of(
+    database: psycopg.Connection[Any], name: sql.Identifier, new: str = "embedding_v2"
+) -> sql.Identifier | None:
+    """The table that the column `new` of a migrated table stands in; None: in the table itself."""
+    ((in_table,),) = database.execute(
+        "SELECT count(*) FROM pg_attribute WHERE attrelid = to_regclass(%s) AND attname = %s AND NOT attisdropped",
+        [name.as_string(), new],
+    ).fetchall()
+    if in_table:
+        return None
+    ((schema, companion),) = database.execute(
+        "SELECT m.schema_name, m.companion FROM reembed.migrations m"
+        " WHERE to_regclass(format('%%I.%%I', m.schema_name, m.table_name)) = to_regclass(%s)"
+        " ORDER BY m.id DESC LIMIT 1",
+        [name.as_string()],
+    ).fetchall()
+    return sql.Identifier(schema, companion)
 
 
 def _equal(stored: NDArray[np.float32], expected: NDArray[np.float32]) -> bool:

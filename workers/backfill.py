@@ -108,8 +108,10 @@ def _fault_of_the_database_or_ours(
         with contextlib.suppress(psycopg.Error, errors.ReembedError):
             put_off(tools, claim, f"the database: {in_one_line(error)}", tools.settings.chunk_lease_seconds)
         return
-    if tools.database.call(lambda connection: ledger.get(connection, migration.id)).state == "aborted":
-        _log.info("event=migration_aborted migration=%s chunk=%s", *where)
+    state = tools.database.call(lambda connection: ledger.get(connection, migration.id)).state
+    if state in ("aborted", "cleaned"):
+        # Where it wrote is gone
+        _log.info("event=migration_over migration=%s chunk=%s state=%s", *where, state)
         return
     if faults.is_forbidden(error):
         stop_migration(tools, migration, claim, faults.DatabaseForbids(reason=in_one_line(error)))

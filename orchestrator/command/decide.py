@@ -38,12 +38,18 @@ def cleanup(dry_run: bool, yes: bool) -> None:
         migration = session.migration_of(database, settings)
         table = migration.table
         indexes = flag.refuse_cleanup(database, migration)
-        click.echo(f"drops  {table}.{table.old}" + "".join(f" and its index {name}" for name in indexes))
-        click.echo(f"renames {table.new} to {table.old}, with its index, its model and its hash")
+        if migration.state != "cleaning":
+            click.echo(f"drops  {table}.{table.old}" + "".join(f" and its index {name}" for name in indexes))
+        if table.companion:
+            click.echo(f"brings {table.companion}.{table.new} home to {table}.{table.old}, batch by batch")
+            click.echo("builds its index, then drops the companion")
+        else:
+            click.echo(f"renames {table.new} to {table.old}, with its index, its model and its hash")
         if dry_run:
             return
-        session.confirm("There is no way back from this. Go on?", yes)
-        flag.cleanup(database, migration)
+        if migration.state != "cleaning":
+            session.confirm("There is no way back from this. Go on?", yes)
+        flag.cleanup(database, migration, click.echo)
     click.echo(f"done: {table.old} holds the vectors of {migration.new_model}.")
 
 

@@ -1,5 +1,7 @@
 """plan: what `start` would do, and what it would cost."""
 
+from collections.abc import Iterator
+
 import click
 
 from orchestrator import dispatch, progress
@@ -10,10 +12,11 @@ from orchestrator.start import Plan
 
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
-def plan(as_json: bool) -> None:
+@click.option("--measure", is_flag=True, help="Write a few hundred vectors in both ways, and take them back.")
+def plan(as_json: bool, measure: bool) -> None:
     """Show what `start` would do. Changes nothing."""
     with session.opened() as (database, settings):
-        planned = starting.plan(database, settings)
+        planned = starting.plan(database, settings, measured=measure)
     if as_json:
         session.print_json(_plan_json(planned))
     else:
@@ -37,6 +40,9 @@ def _plan_json(planned: Plan) -> dict[str, object]:
         "requests": load.requests,
         "seconds_at_quota": planned.seconds_at_quota,
         "storage": planned.settings.storage,
+        "recommended_storage": planned.advice.storage,
+        "storage_reason": planned.advice.reason,
+        "measured": planned.measured and planned.measured.as_json(),
         "vector_bytes": planned.vector_bytes,
         "statements": planned.statements,
     }
@@ -44,6 +50,7 @@ def _plan_json(planned: Plan) -> dict[str, object]:
 
 def _plan_lines(planned: Plan) -> list[str]:
     load, table = planned.load, planned.found.table
+    where = f" in a table of its own, {table.companion}" if table.companion else ""
     price = planned.price
     if price is None:
         cost = "unknown: set EMBED_PRICE_PER_MILLION_TOKENS"
@@ -57,7 +64,7 @@ def _plan_lines(planned: Plan) -> list[str]:
         else f"{progress.duration(seconds)} at least"
     )
     return [
-        f"table       {table}: {table.old} stays as it is until cleanup, {table.new} is added",
+        f"table       {table}: {table.old} stays as it is until cleanup, {table.new} is added{where}",
         f"model       {planned.settings.new_model}",
         f"documents   {load.documents:,}",
         f"tokens      about {load.tokens:,} (estimated from a sample, rather too many than too few)",
@@ -65,7 +72,26 @@ def _plan_lines(planned: Plan) -> list[str]:
         f"chunks      {load.chunks:,} of {load.chunk_size:,} documents, in waves of {dispatch.WAVE:,}",
         f"requests    about {load.requests:,}",
         f"quota       {quota}",
+        f"storage     {_storage(planned)}",
+        *_measured(planned),
         "",
         "`reembed start` runs:",
         *(f"{statement};" for statement in planned.statements),
     ]
+
+
+def _storage(planned: Plan) -> str:
+    """What is set, what is recommended, and why."""
+    chosen, advised = planned.settings.storage, planned.advice
+    if chosen == advised.storage:
+        return f"{chosen}, as recommended: {advised.reason}"
+    return f"{chosen}, but STORAGE={advised.storage} is recommended: {advised.reason}"
+
+
+def _measured(planned: Plan) -> Iterator[str]:
+    if planned.measured is not None:
+        column, companion = planned.measured.column, planned.measured.companion
+        yield (
+            f"measured    column {column:,.0f} documents a second, companion {companion:,.0f}: "
+            f"{companion / column:.1f} x"
+        )

@@ -20,7 +20,7 @@ from orchestrator.embedded import stack as embedded
 from orchestrator.embedded import workforce
 from orchestrator.embedding_server import models
 from reembed import errors
-from reembed.database import connection, ledger
+from reembed.database import connection, ledger, validations
 from reembed.embedding.provider import Provider
 from reembed.retrieval import Hit, Retriever
 
@@ -151,7 +151,7 @@ def _show_outage(database: connection.Connection, retriever: Retriever) -> None:
 
 
 def _report(database: connection.Connection) -> dict[str, Any]:
-    judged = ledger.last_validation(database, ledger.latest(database, "public", "documents").id)
+    judged = validations.last(database, ledger.latest(database, "public", "documents").id)
     assert judged is not None  # noqa: S101  `start --wait` has waited for it
     report: dict[str, Any] = judged["report"]
     return report

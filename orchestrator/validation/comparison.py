@@ -54,9 +54,17 @@ class Columns:
         self._k = k
         self._queries = {
             "old": self._compose(
-                migration, migration.table.old, migration.old_type, migration.old_dimensions
+                migration,
+                queries.identifier("d", migration.table.old),
+                migration.old_type,
+                migration.old_dimensions,
             ),
-            "new": self._compose(migration, migration.table.new, "vector", migration.new_model.dimensions),
+            "new": self._compose(
+                migration,
+                queries.identifier("n" if migration.table.companion else "d", migration.table.new),
+                "vector",
+                migration.new_model.dimensions,
+            ),
         }
         breadth = max(_LEAST_BREADTH, k + _SPARE)
         connection.execute("SELECT set_config('hnsw.ef_search', %s, false)", [str(breadth)])
@@ -86,10 +94,9 @@ class Columns:
 
     @staticmethod
     def _compose(
-        migration: Migration, column: str, column_type: distances.VectorType, dimensions: int
+        migration: Migration, column: sql.Composable, column_type: distances.VectorType, dimensions: int
     ) -> sql.Composed:
-        name = queries.identifier("d", column)
         distance = distances.distance(
-            name, sql.Placeholder("query"), migration.metric, column_type, dimensions
+            column, sql.Placeholder("query"), migration.metric, column_type, dimensions
         )
-        return queries.compose("nearest", {**migration.names, "column": name, "distance": distance})
+        return queries.compose("nearest", {**migration.names, "column": column, "distance": distance})

@@ -15,7 +15,7 @@ from orchestrator.validation.overlap import Overlap
 from orchestrator.validation.quality import Quality
 from orchestrator.validation.verdict import Mode, Verdict
 from reembed import errors, settings
-from reembed.database import chunks, documents, ledger
+from reembed.database import chunks, documents, ledger, validations
 from reembed.database.connection import Connection
 from reembed.database.ledger import Migration
 from reembed.embedding.provider import Provider
@@ -77,7 +77,7 @@ def judge(
         identity=placed,
         notes=compared.notes + ((embedded_again.note,) if embedded_again.note else ()),
     )
-    ledger.save_validation(connection, migration.id, passed=verdict.passed, report=verdict.as_json())
+    validations.save(connection, migration.id, passed=verdict.passed, report=verdict.as_json())
     return verdict
 
 

@@ -7,6 +7,7 @@ from reembed import errors
 from reembed.database import queries, table
 from reembed.database.connection import Connection
 from reembed.database.distances import VectorType
+from reembed.database.table import Storage
 
 # What a key column may be, and what its values are cast to: comparisons between these use the column's index
 _KEY_TYPES = {
@@ -86,6 +87,13 @@ class NotAllowed(errors.Usage):
     """
 
 
+class NotAllowedToCreate(errors.Usage):
+    """The database role may not create a table in the schema {schema}, where STORAGE=companion needs one.
+
+    Grant it, or set STORAGE=column.
+    """
+
+
 @dataclass(frozen=True)
 class Description:
     """A documents table that was found fit."""
@@ -103,9 +111,16 @@ class Description:
 
 
 def describe(
-    connection: Connection, *, name: str, id_column: str, content: str, old: str, new: str
+    connection: Connection,
+    *,
+    name: str,
+    id_column: str,
+    content: str,
+    old: str,
+    new: str,
+    storage: Storage = "column",
 ) -> Description:
-    """The table that the environment names.
+    """The table that the environment names, and where its new vectors are to live.
 
     Raises NoExtension, NoTable, NoColumn, WrongColumn, NoKey, NotAllowed, or table.InvalidTableName.
     """
@@ -134,8 +149,11 @@ def describe(
     if found["nested"]:
         raise NestedPartitions(table=title)
 
+    companion = table.companion_of(found["name"], new) if storage == "companion" else None
+    if companion and not found["may_create"]:
+        raise NotAllowedToCreate(schema=found["schema"])
     documents = table.Table(
-        found["schema"], found["name"], id_column, content, old, new, _KEY_TYPES[key["type"]]
+        found["schema"], found["name"], id_column, content, old, new, _KEY_TYPES[key["type"]], companion
     )
     return Description(
         table=documents,

@@ -75,8 +75,13 @@ class Counts:
 
 def plan(connection: Connection, migration: Migration) -> int:
     """Write the chunk rows of the whole table, instead of those of a plan that was interrupted; their number."""
-    queries.run(connection, "delete_chunks", None, migration_id=migration.id)
+    delete(connection, migration.id, "new")
     return _plan(connection, migration, {**migration.names, "wanted": sql.SQL("true")}, catch_up=False)
+
+
+def delete(connection: Connection, migration_id: int, side: Side) -> None:
+    """Forget the chunks of a side; workers that are at them write nothing more."""
+    queries.run(connection, "delete_chunks", None, migration_id=migration_id, side=side)
 
 
 def plan_catch_up(connection: Connection, migration: Migration, side: Side = "new") -> int:

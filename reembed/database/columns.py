@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from psycopg import sql
 
 from reembed import errors
-from reembed.database import ledger, locking, queries
+from reembed.database import queries
 from reembed.database.connection import Connection
 from reembed.database.ledger import Migration
 from reembed.database.table import derive
@@ -18,22 +18,8 @@ class ViewsInTheWay(errors.Refused):
     """
 
 
-def expand(connection: Connection, migration: Migration) -> None:
-    """Add the new column, its provenance and the triggers that notice changed texts. May be repeated.
-
-    Raises ledger.WrongState where the migration was given up while this waited for its lock.
-    """
-
-    def statements() -> None:
-        ledger.hold(connection, migration, "planned", "begin")
-        for query in expansion(migration):
-            connection.execute(query, {})
-
-    locking.change(connection, statements)
-
-
 def expansion(migration: Migration) -> Iterator[sql.Composed]:
-    """What `start` runs on the user's table, in order."""
+    """What `start` runs on the documents table, in order."""
     names = {**migration.names, "dimensions": sql.Literal(migration.new_model.dimensions)}
     for query in (
         "add_columns",
@@ -52,14 +38,9 @@ def expansion(migration: Migration) -> Iterator[sql.Composed]:
 
 
 def remove(connection: Connection, migration: Migration) -> None:
-    """Take away all that `expand` and the index builds added."""
-    table = migration.table
-
-    def statements() -> None:
-        _drop_trigger(connection, migration)
-        _drop_columns(connection, migration, *table.added)
-
-    locking.change(connection, statements)
+    """Take away all that `expand` and the index builds added. Call inside `locking.change`."""
+    drop_triggers(connection, migration)
+    drop(connection, migration, *migration.table.added)
 
 
 def contract(connection: Connection, migration: Migration, *, old_indexes: tuple[str, ...]) -> None:
@@ -68,9 +49,9 @@ def contract(connection: Connection, migration: Migration, *, old_indexes: tuple
     A search that runs meanwhile waits for these few catalog changes, no longer.
     """
     table = migration.table
-    _drop_trigger(connection, migration)
+    drop_triggers(connection, migration)
     # The old column may have provenance of its own, from the migration before this one
-    _drop_columns(connection, migration, table.old, table.old_model, table.old_hash, table.old_stale)
+    drop(connection, migration, table.old, table.old_model, table.old_hash, table.old_stale)
     for column, name in (
         (table.new, table.old),
         (table.new_model, table.old_model),
@@ -93,19 +74,29 @@ def contract(connection: Connection, migration: Migration, *, old_indexes: tuple
 def refuse_views(connection: Connection, migration: Migration) -> None:
     """Raises ViewsInTheWay where a view reads the old column."""
     table = migration.table
-    rows = queries.run(connection, "view_dependents", None, table=table.quoted, column=table.old)
-    if views := [row["name"] for row in rows]:
-        raise ViewsInTheWay(column=table.old, views=", ".join(views), new_column=table.new)
+    if views := views_of(connection, table.quoted, table.old):
+        new = f"{table.companion}.{table.new}" if table.companion else table.new
+        raise ViewsInTheWay(column=table.old, views=", ".join(views), new_column=new)
 
 
-def _drop_trigger(connection: Connection, migration: Migration) -> None:
-    queries.run(connection, "drop_trigger", migration.names)
-    queries.run(connection, "drop_old_trigger", migration.names)
-    queries.run(connection, "drop_insert_trigger", migration.names)
-    queries.run(connection, "drop_trigger_function", migration.names)
+def views_of(connection: Connection, table: str, column: str) -> list[str]:
+    """The views that read a column."""
+    rows = queries.run(connection, "view_dependents", None, table=table, column=column)
+    return [row["name"] for row in rows]
 
 
-def _drop_columns(connection: Connection, migration: Migration, *columns: str) -> None:
+def drop_triggers(connection: Connection, migration: Migration) -> None:
+    for query in (
+        "drop_trigger",
+        "drop_insert_trigger",
+        "drop_delete_trigger",
+        "drop_old_trigger",
+        "drop_trigger_function",
+    ):
+        queries.run(connection, query, migration.names)
+
+
+def drop(connection: Connection, migration: Migration, *columns: str) -> None:
     drops = sql.SQL(", ").join(
         sql.SQL("DROP COLUMN IF EXISTS {}").format(queries.identifier(column)) for column in columns
     )

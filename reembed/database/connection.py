@@ -47,9 +47,15 @@ def connect(url: str, application: str) -> Connection:
         )
     except psycopg.OperationalError as error:
         raise DatabaseUnreachable(where=where, reason=first_line(error)) from None
-    # Rows that a policy hides would be left behind unnoticed: better an error
-    connection.execute("SET row_security = off")
-    binary.register(connection)
+    try:
+        # Rows that a policy hides would be left behind unnoticed: better an error
+        connection.execute("SET row_security = off")
+        binary.register(connection)
+    except psycopg.Error as error:
+        connection.close()
+        if isinstance(error, psycopg.OperationalError):
+            raise DatabaseUnreachable(where=where, reason=first_line(error)) from None
+        raise
     return connection
 
 

@@ -126,8 +126,9 @@ def lock(connection: Connection, migration: Migration) -> None:
 
 
 def mark_pending(connection: Connection, migration: Migration) -> int:
-    """Make pending what a census would find stale or invalid; how many."""
-    return queries.run(connection, "mark_pending", migration.names).rowcount
+    """Make pending what a census would find stale or invalid; how many. A scan over every row."""
+    query = "companion_mark_pending" if migration.table.companion else "mark_pending"
+    return queries.run(connection, query, migration.names).rowcount
 
 
 def count_pending(connection: Connection, migration: Migration) -> int:

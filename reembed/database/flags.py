@@ -19,6 +19,8 @@ class Side:
     dimensions: int
     model: settings.Model | None
     """What made its vectors; None where nobody ever said."""
+    companion: str | None = None
+    """The table that it is in, keyed by the document; None: the documents table itself."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,9 @@ class Flag:
         """The side to search. `override` chooses the new (true) or old side while both exist."""
         if self.state == "cleaned":
             return Side(self.old.column, self.new.column_type, self.new.dimensions, self.new.model)
+        if self.state == "cleaning":
+            # The old column is gone, and its name stands for one that is still being filled
+            return self.new
         if override is None or self.state == "planned":
             # `planned`: the new column may not be there yet
             return self.new if self.state == "switched" else self.old
@@ -60,5 +65,5 @@ def read(connection: Connection, schema: str, name: str) -> Flag | None:
         era=row["era"],
         metric=row["metric"],
         old=Side(row["old_column"], row["old_type"], row["old_dimensions"], old_model),
-        new=Side(row["new_column"], "vector", new_model.dimensions, new_model),
+        new=Side(row["new_column"], "vector", new_model.dimensions, new_model, row["companion"]),
     )

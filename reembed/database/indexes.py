@@ -7,7 +7,7 @@ from psycopg import sql
 
 from reembed.database import distances, locking, queries, table
 from reembed.database.connection import Connection
-from reembed.database.ledger import Migration
+from reembed.database.ledger import Migration, Side
 
 # pgvector's advice: a list for each thousand rows, and the square root of the rows above a million
 _ROWS_PER_LIST = 1_000
@@ -19,9 +19,14 @@ def build_pending(connection: Connection, migration: Migration) -> None:
 
     After the backfill, when hardly any document is pending, and before anybody looks for those that are.
     """
+    target = migration.table
     take_time(connection)
-    _ensure(connection, migration, "create_pending_index", migration.table.pending_index, {})
-    _ensure(connection, migration, "create_old_pending_index", migration.table.old_pending_index, {})
+    if target.companion:
+        small = ("create_companion_pending_index", "create_companion_old_pending_index")
+    else:
+        small = ("create_pending_index", "create_old_pending_index")
+    for query, name in zip(small, (target.pending_index, target.old_pending_index), strict=True):
+        _ensure(connection, migration, query, target.vectors, name, {})
 
 
 def build(connection: Connection, migration: Migration, rows: int) -> None:
@@ -33,7 +38,24 @@ def build(connection: Connection, migration: Migration, rows: int) -> None:
     target = migration.table
     take_time(connection)
     if migration.index_method != "none":
-        _ensure(connection, migration, "create_vector_index", target.new_index, _definition(migration, rows))
+        definition = _definition(migration, "new", rows)
+        _ensure(connection, migration, "create_vector_index", target.vectors, target.new_index, definition)
+    _run(connection, "analyze", {"table": queries.identifier(target.schema, target.vectors)})
+
+
+def build_home(connection: Connection, migration: Migration, rows: int) -> None:
+    """Build the index on the vectors that came home, under the name that the old column's had. May be repeated."""
+    take_time(connection)
+    if migration.index_method != "none" and migration.home_index:
+        definition = _definition(migration, "old", rows)
+        _ensure(
+            connection,
+            migration,
+            "create_vector_index",
+            migration.table.name,
+            migration.home_index,
+            definition,
+        )
     queries.run(connection, "analyze", migration.names)
 
 
@@ -47,12 +69,13 @@ def lists(rows: int) -> int:
     return max(1, rows // _ROWS_PER_LIST if rows <= _MANY_ROWS else int(rows**0.5))
 
 
-def _definition(migration: Migration, rows: int) -> dict[str, sql.Composable]:
+def _definition(migration: Migration, column: Side, rows: int) -> dict[str, sql.Composable]:
+    """Of an index for the new model's vectors, in the column that they stand in."""
     dimensions = migration.new_model.dimensions
     parameters = sql.SQL("WITH (lists = {})").format(sql.Literal(lists(rows)))
     return {
         "method": sql.SQL("ivfflat") if migration.index_method == "ivfflat" else sql.SQL("hnsw"),
-        "expression": distances.indexed(migration.names["new"], "vector", dimensions),
+        "expression": distances.indexed(migration.names[column], "vector", dimensions),
         "operator_class": distances.operator_class(migration.metric, "vector", dimensions),
         "parameters": parameters if migration.index_method == "ivfflat" else sql.SQL(""),
     }
@@ -62,19 +85,22 @@ def _ensure(
     connection: Connection,
     migration: Migration,
     query: str,
+    owner: str,
     name: str,
     definition: dict[str, sql.Composable],
 ) -> None:
-    """One index. On a partitioned table, where PostgreSQL builds nothing concurrently, partition by partition."""
-    target = migration.table
-    if _is_valid(connection, target.schema, target.name, name):
+    """One index of the table `owner`. Partition by partition where it is partitioned: PostgreSQL builds nothing
+    concurrently on the whole of it.
+    """
+    schema = migration.table.schema
+    if _is_valid(connection, schema, owner, name):
         return
-    partitions = queries.run(connection, "partitions", None, table=target.quoted).fetchall()
+    partitions = queries.run(connection, "partitions", None, table=table.quoted(schema, owner)).fetchall()
     if not partitions:
-        _create(connection, migration, query, (target.schema, target.name), name, definition)
+        _create(connection, migration, query, (schema, owner), name, definition)
         return
     parent = {**migration.names, **definition, "concurrently": sql.SQL(""), "only": sql.SQL("ONLY")}
-    if not _stands(connection, target.schema, target.name, name):
+    if not _stands(connection, schema, owner, name):
         parent["index_name"] = queries.identifier(name)
         locking.change(connection, functools.partial(_run, connection, query, parent))
     for partition in partitions:
@@ -84,7 +110,7 @@ def _ensure(
         if not _is_valid(connection, *leaf, leaf_name):
             _create(connection, migration, query, leaf, leaf_name, definition)
         attach = {
-            "index": queries.identifier(target.schema, name),
+            "index": queries.identifier(schema, name),
             "partition_index": queries.identifier(leaf[0], leaf_name),
         }
         locking.change(connection, functools.partial(_run, connection, "attach_index", attach))

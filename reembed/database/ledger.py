@@ -7,10 +7,9 @@ from typing import Any, Literal
 
 from psycopg import errors as pg
 from psycopg import sql
-from psycopg.types.json import Jsonb
 
 from reembed import errors, settings
-from reembed.database import distances, queries, table
+from reembed.database import distances, fragments, queries, table
 from reembed.database.connection import Connection
 
 Side = Literal["new", "old"]
@@ -54,29 +53,26 @@ class Migration:
     chunk_size: int
     state: str
     reason: str | None
+    home_index: str | None = None
+    """While vectors come home from a companion: the name that their index will have."""
 
     @cached_property
     def names(self) -> dict[str, sql.Composable]:
         """The table's names, with those that depend on the migration; `pending` means the new column."""
-        return self._names("new", "pending", "new_vector")
+        return self._names("new")
 
     @cached_property
     def old_names(self) -> dict[str, sql.Composable]:
         """The same names where `pending` and what a batch writes mean the old column."""
-        return self._names("old", "old_pending", "old_vector")
+        return self._names("old")
 
     def names_of(self, side: Side) -> dict[str, sql.Composable]:
         return self.names if side == "new" else self.old_names
 
-    def _names(self, side: Side, pending: str, vector: str) -> dict[str, sql.Composable]:
-        names = {
-            **self.table.names,
-            "migration": sql.Literal(self.id),
-            "model": sql.Literal(self.new_model_id),
-            "side": sql.Literal(side),
-        }
-        names["not_refused"] = queries.compose("not_refused", names)
-        return {**names, "pending": queries.compose(pending, names), "vector": queries.compose(vector, names)}
+    def _names(self, side: Side) -> dict[str, sql.Composable]:
+        return fragments.of(
+            self.table, migration=self.id, model=self.new_model_id, state=self.state, side=side
+        )
 
 
 def install(connection: Connection) -> None:
@@ -116,6 +112,7 @@ def create(
                 connection, "create_migration", None,
                 **where, id=documents.id, content=documents.content, key_type=documents.key_type,
                 old=documents.old, old_type=old_type, old_dimensions=old_dimensions, new=documents.new,
+                companion=documents.companion,
                 old_model=old_model_id, new_model=_model_id(connection, new_model),
                 index_method=index_method, metric=metric, chunk_size=chunk_size,
             )  # fmt: skip
@@ -199,22 +196,13 @@ def set_reason(connection: Connection, migration_id: int, reason: str | None) ->
     queries.run(connection, "set_reason", None, migration_id=migration_id, reason=reason)
 
 
+def set_home_index(connection: Connection, migration_id: int, name: str) -> None:
+    queries.run(connection, "set_home_index", None, migration_id=migration_id, name=name)
+
+
 def wrong_state(migration: Migration, verb: str) -> WrongState:
     reason = f" ({migration.reason})" if migration.reason else ""
     return WrongState(migration=migration.id, state=migration.state, reason=reason, verb=verb)
-
-
-def save_validation(
-    connection: Connection, migration_id: int, *, passed: bool, report: dict[str, Any]
-) -> None:
-    queries.run(
-        connection, "save_validation", None, migration_id=migration_id, passed=passed, report=Jsonb(report)
-    )
-
-
-def last_validation(connection: Connection, migration_id: int) -> dict[str, Any] | None:
-    """Keys: passed, report, created_at."""
-    return queries.run(connection, "last_validation", None, migration_id=migration_id).fetchone()
 
 
 def _model_id(connection: Connection, model: settings.Model) -> int:
@@ -235,7 +223,7 @@ def _load(connection: Connection, row: dict[str, Any]) -> Migration:
         id=row["id"],
         table=table.Table(
             row["schema_name"], row["table_name"], row["id_column"], row["content_column"],
-            row["old_column"], row["new_column"], row["key_type"],
+            row["old_column"], row["new_column"], row["key_type"], row["companion"],
         ),
         old_type=row["old_type"],
         old_dimensions=row["old_dimensions"],
@@ -247,4 +235,5 @@ def _load(connection: Connection, row: dict[str, Any]) -> Migration:
         chunk_size=row["chunk_size"],
         state=row["state"],
         reason=row["reason"],
+        home_index=row["home_index"],
     )  # fmt: skip

@@ -30,6 +30,11 @@ def identifier(*names: str) -> sql.Identifier:
     return sql.Identifier(*(name.replace("%", "%%") for name in names))
 
 
+def verbatim(text: str) -> sql.SQL:
+    """What the catalog says in SQL's own words, such as a type. As trustworthy as the catalog."""
+    return sql.SQL(text.replace("%", "%%"))
+
+
 def run(
     connection: psycopg.Connection[Any],
     name: str,

@@ -1,13 +1,30 @@
 -- Every query that reembed runs. A block is `-- name --`, a line of purpose, one statement.
 -- {names} are identifiers and fragments put in through psycopg.sql; %(values)s are bound.
+-- `d` is the document. Its new vector stands in {v}: in `d` itself, or in `n`, the companion's row that {joined} brings.
 
--- pending --
+-- joined --
+-- Fragment: the document's row in the companion, where it has one
+LEFT JOIN {companion} n ON n.{id} = d.{id}
+
+-- without_vector --
 -- Fragment: this document has no fresh vector of the migration's model, and no recorded refusal of this text
-d.{new_model} IS DISTINCT FROM {model} AND d.{content} <> '' AND {not_refused}
+{v}.{new_model} IS DISTINCT FROM {model} AND d.{content} <> '' AND {not_refused}
+
+-- listed --
+-- Fragment: once the companion has a row for every document with text, only those rows are looked at, by their index
+n.{id} IS NOT NULL AND {without_vector}
 
 -- old_pending --
 -- Fragment: this document has no fresh vector in the old column, and no recorded refusal of this text
-(d.{old} IS NULL OR d.{old_stale}) AND d.{content} <> '' AND {not_refused}
+{old_wanting} AND d.{content} <> '' AND {not_refused}
+
+-- old_wanting --
+-- Fragment: no old vector, or one of an earlier text
+(d.{old} IS NULL OR d.{old_stale})
+
+-- companion_old_wanting --
+-- Fragment: the same. The companion's triggers note both, so that its own index finds them
+n.{old_stale}
 
 -- not_refused --
 -- Fragment: the provider of this side did not refuse this text
@@ -23,6 +40,46 @@ NOT EXISTS (SELECT FROM reembed.failures f
 -- Fragment: the same for the old column, after the switch. Its width and type are cast by assignment
 {old} = v.vector, {old_stale} = NULL
 
+-- companion_old_vector --
+-- Fragment: the same where the companion notes what is stale
+{old} = v.vector
+
+-- written_to_table --
+-- Fragment: the batch goes into the documents table
+written AS (
+    UPDATE {table} d
+       SET {vector}
+      FROM unnest(%(ids)s::{key_type}[], %(vectors)s::vector[], %(hashes)s::uuid[]) AS v(id, vector, content_hash)
+     WHERE d.{id} = v.id AND md5(d.{content})::uuid = v.content_hash AND EXISTS (SELECT FROM held)
+    RETURNING d.{id} AS id
+)
+
+-- written_to_old_column --
+-- Fragment: the same, with the companion told that these old vectors are fresh. Their trigger would not see one that
+-- comes out as it was
+{written_to_table}, fresh AS (
+    UPDATE {companion} n SET {old_stale} = NULL
+      FROM written WHERE n.{id} = written.id
+)
+
+-- written_to_companion --
+-- Fragment: the batch goes into the companion. The lock makes a text that is being changed conflict with the batch, as
+-- an UPDATE of the document would: what waited for it is looked at again, and whatever comes later finds this vector
+-- and makes it stale. In the order of keys, so that two batches cannot wait for each other
+unchanged AS MATERIALIZED (
+    SELECT d.{id} AS id, v.vector, v.content_hash, d.{old} IS NULL AS without_old
+      FROM unnest(%(ids)s::{key_type}[], %(vectors)s::vector[], %(hashes)s::uuid[]) AS v(id, vector, content_hash)
+      JOIN {table} d ON d.{id} = v.id
+     WHERE md5(d.{content})::uuid = v.content_hash AND EXISTS (SELECT FROM held)
+     ORDER BY d.{id} FOR SHARE OF d
+), written AS (
+    INSERT INTO {companion} ({id}, {new}, {new_model}, {new_hash}, {old_stale})
+    SELECT u.id, u.vector, {model}, u.content_hash, CASE WHEN u.without_old THEN true END FROM unchanged u
+    ON CONFLICT ({id}) DO UPDATE
+       SET {new} = EXCLUDED.{new}, {new_model} = EXCLUDED.{new_model}, {new_hash} = EXCLUDED.{new_hash}
+    RETURNING 1
+)
+
 -- catch_up --
 -- Fragment: pending, and in no chunk that was given up within the hour: those wait for a person, or for better times
 {pending}
@@ -33,7 +90,7 @@ AND NOT EXISTS (SELECT FROM reembed.chunks c
 -- fetch_batch --
 -- The next documents of a range that still need a vector of the current model
 SELECT d.{id} AS id, d.{content} AS content, md5(d.{content})::uuid AS content_hash
-  FROM {table} d
+  FROM {table} d {joined}
  WHERE d.{id} {from_operator} %(from_id)s::{key_type} AND d.{id} <= %(last_id)s::{key_type}
    AND {pending}
  ORDER BY d.{id}
@@ -41,20 +98,17 @@ SELECT d.{id} AS id, d.{content} AS content, md5(d.{content})::uuid AS content_h
 
 -- write_batch --
 -- The vectors of one batch, the refusals in it and the chunk's progress, in one statement and so in one transaction.
--- Nothing is written unless this attempt still holds the chunk (`held`); a document whose text is no longer the one
+-- Nothing is written unless this attempt still holds the chunk (`held`), and nothing of the old model while the old
+-- column's name stands for the place that new vectors come home to; a document whose text is no longer the one
 -- that was embedded is passed over and stays pending
 WITH held AS MATERIALIZED (
     SELECT FROM reembed.chunks c
      WHERE c.migration_id = {migration} AND c.number = %(number)s
        AND c.attempt = %(attempt)s AND c.state = 'running'
+       AND NOT EXISTS (SELECT FROM reembed.migrations m
+                        WHERE m.id = c.migration_id AND m.state = 'cleaning' AND c.side = 'old')
        FOR UPDATE
-), written AS (
-    UPDATE {table} d
-       SET {vector}
-      FROM unnest(%(ids)s::{key_type}[], %(vectors)s::vector[], %(hashes)s::uuid[]) AS v(id, vector, content_hash)
-     WHERE d.{id} = v.id AND md5(d.{content})::uuid = v.content_hash AND EXISTS (SELECT FROM held)
-    RETURNING 1
-), refused AS (
+), {written}, refused AS (
     INSERT INTO reembed.failures (migration_id, side, document_id, content_hash, reason)
     SELECT {migration}, {side}, r.id, r.content_hash, r.reason
       FROM unnest(%(refused_ids)s::text[], %(refused_hashes)s::uuid[], %(refused_reasons)s::text[])
@@ -75,26 +129,26 @@ SELECT EXISTS (SELECT FROM held) AS held, (SELECT count(*) FROM written) AS writ
 -- The whole table by what stands beside each document, in one scan: the proof that nothing is missing or stale
 SELECT count(*) AS documents,
        count(*) FILTER (WHERE d.{content} IS NULL OR d.{content} = '') AS without_text,
-       count(*) FILTER (WHERE {pending}) AS pending,
-       count(*) FILTER (WHERE d.{new_model} = {model} AND d.{content} <> '') AS embedded,
-       count(*) FILTER (WHERE d.{new_model} = {model}
-                          AND d.{new_hash} IS DISTINCT FROM md5(d.{content})::uuid) AS stale,
-       count(*) FILTER (WHERE d.{new_model} = {model}
-                          AND (d.{new} IS NULL OR vector_norm(d.{new}) = 0)) AS invalid
-  FROM {table} d
+       count(*) FILTER (WHERE {without_vector}) AS pending,
+       count(*) FILTER (WHERE {v}.{new_model} = {model} AND d.{content} <> '') AS embedded,
+       count(*) FILTER (WHERE {v}.{new_model} = {model}
+                          AND {v}.{new_hash} IS DISTINCT FROM md5(d.{content})::uuid) AS stale,
+       count(*) FILTER (WHERE {v}.{new_model} = {model}
+                          AND ({v}.{new} IS NULL OR vector_norm({v}.{new}) = 0)) AS invalid
+  FROM {table} d {joined}
 
 -- spread --
 -- The fresh vectors as a whole, in one scan
-SELECT avg(vector_norm(d.{new})) AS norm_mean,
-       stddev_pop(vector_norm(d.{new})) AS norm_deviation, count(*) FILTER (WHERE d.{old}::vector = d.{new}) AS copied
-  FROM {table} d
- WHERE d.{new_model} = {model} AND d.{content} <> ''
+SELECT avg(vector_norm({v}.{new})) AS norm_mean, stddev_pop(vector_norm({v}.{new})) AS norm_deviation,
+       count(*) FILTER (WHERE d.{old}::vector = {v}.{new}) AS copied
+  FROM {table} d {joined}
+ WHERE {v}.{new_model} = {model} AND d.{content} <> ''
 
 -- texts_of --
 -- A few texts to embed again; they go to the provider that had them before, and nowhere else
 SELECT d.{id}::text AS id, d.{content} AS content
-  FROM {table} d
- WHERE d.{id} = ANY(%(ids)s::{key_type}[]) AND d.{new_model} = {model} AND d.{new_hash} = md5(d.{content})::uuid
+  FROM {table} d {joined}
+ WHERE d.{id} = ANY(%(ids)s::{key_type}[]) AND {v}.{new_model} = {model} AND {v}.{new_hash} = md5(d.{content})::uuid
 
 -- mark_pending --
 -- What a census finds stale (a trigger that was dropped or disabled for a while) or invalid becomes pending again
@@ -102,14 +156,28 @@ UPDATE {table} d SET {new_model} = NULL
  WHERE d.{new_model} = {model}
    AND (d.{new_hash} IS DISTINCT FROM md5(d.{content})::uuid OR d.{new} IS NULL OR vector_norm(d.{new}) = 0)
 
+-- companion_mark_pending --
+-- The same in the companion, and a row for each document with text that has none: from then on the companion's index
+-- has all that is pending
+WITH listed AS (
+    INSERT INTO {companion} ({id}, {old_stale})
+    SELECT d.{id}, CASE WHEN d.{old} IS NULL THEN true END FROM {table} d {joined}
+     WHERE n.{id} IS NULL AND d.{content} <> ''
+    ON CONFLICT DO NOTHING
+)
+UPDATE {companion} n SET {new_model} = NULL
+  FROM {table} d
+ WHERE d.{id} = n.{id} AND n.{new_model} = {model}
+   AND (n.{new_hash} IS DISTINCT FROM md5(d.{content})::uuid OR n.{new} IS NULL OR vector_norm(n.{new}) = 0)
+
 -- count_pending --
 -- Cheap once the index on pending documents exists
-SELECT count(*) AS pending FROM {table} d WHERE {pending}
+SELECT count(*) AS pending FROM {table} d {joined} WHERE {pending}
 
 -- count_old_pending --
 -- Documents that a search of the old column cannot find, or finds by an older text. By the index that exists for it
 SELECT count(*) FILTER (WHERE d.{old} IS NULL) AS hidden, count(d.{old}) AS stale
-  FROM {table} d WHERE (d.{old} IS NULL OR d.{old_stale}) AND d.{content} <> ''
+  FROM {table} d {joined} WHERE {old_wanting} AND d.{content} <> ''
 
 -- is_empty --
 -- Whether there is any document
@@ -132,7 +200,8 @@ SELECT {migration}, {side}, %(after_number)s + (n - 1) / %(chunk_size)s + 1,
        (array_agg(id ORDER BY n))[1]::text, (array_agg(id ORDER BY n DESC))[1]::text,
        max(n) - min(n) + 1, %(catch_up)s
   FROM (SELECT id, n, lead(id) OVER (ORDER BY n) IS NULL AS is_last
-          FROM (SELECT d.{id} AS id, row_number() OVER (ORDER BY d.{id}) AS n FROM {table} d WHERE {wanted}) numbered
+          FROM (SELECT d.{id} AS id, row_number() OVER (ORDER BY d.{id}) AS n
+                  FROM {table} d {joined} WHERE {wanted}) numbered
        ) marked
  WHERE (n - 1) %% %(chunk_size)s = 0 OR n %% %(chunk_size)s = 0 OR is_last
  GROUP BY (n - 1) / %(chunk_size)s
@@ -142,8 +211,8 @@ SELECT {migration}, {side}, %(after_number)s + (n - 1) / %(chunk_size)s + 1,
 SELECT coalesce(max(number), 0) AS number FROM reembed.chunks WHERE migration_id = %(migration_id)s
 
 -- delete_chunks --
--- A plan that was interrupted is written anew
-DELETE FROM reembed.chunks WHERE migration_id = %(migration_id)s
+-- A plan that was interrupted is written anew; and old vectors are not made any more when the old column goes
+DELETE FROM reembed.chunks WHERE migration_id = %(migration_id)s AND side = %(side)s
 
 -- claim_chunk --
 -- One worker gets the chunk. A lease that ran out is worth nothing, so a redelivered message can claim the chunk of
@@ -156,7 +225,8 @@ UPDATE reembed.chunks c
    AND (c.state = 'pending' AND (c.retry_at IS NULL OR c.retry_at <= clock_timestamp())
         OR c.state = 'running' AND c.lease_until < clock_timestamp() AND c.strikes < %(max_strikes)s)
    AND EXISTS (SELECT FROM reembed.migrations m WHERE m.id = c.migration_id
-                  AND m.state NOT IN ('planned', 'paused', 'failed', 'cleaned', 'aborted'))
+                  AND m.state NOT IN ('planned', 'paused', 'failed', 'cleaned', 'aborted')
+                  AND (c.side = 'new' OR m.state <> 'cleaning'))
 RETURNING c.migration_id, c.side, c.number, c.attempt, c.first_id, c.last_id, c.documents
 
 -- renew_lease --
@@ -360,9 +430,9 @@ SELECT name, dimensions, document_prefix, query_prefix, provider FROM reembed.mo
 -- Refused by one_active_migration_per_table where another is under way
 INSERT INTO reembed.migrations
        (schema_name, table_name, id_column, content_column, key_type, old_column, old_type, old_dimensions,
-        new_column, old_model, new_model, index_method, metric, chunk_size)
+        new_column, companion, old_model, new_model, index_method, metric, chunk_size)
 VALUES (%(schema)s, %(name)s, %(id)s, %(content)s, %(key_type)s, %(old)s, %(old_type)s, %(old_dimensions)s,
-        %(new)s, %(old_model)s, %(new_model)s, %(index_method)s, %(metric)s, %(chunk_size)s)
+        %(new)s, %(companion)s, %(old_model)s, %(new_model)s, %(index_method)s, %(metric)s, %(chunk_size)s)
 RETURNING id
 
 -- get_migration --
@@ -404,7 +474,7 @@ SELECT passed, report, created_at FROM reembed.validations WHERE migration_id = 
 
 -- read_flag --
 -- The flag of one table, with the models of both sides
-SELECT f.state, f.era, f.metric, f.old_column, f.old_type, f.old_dimensions, f.new_column,
+SELECT f.state, f.era, f.metric, f.old_column, f.old_type, f.old_dimensions, f.new_column, f.companion,
        to_jsonb(o) - 'id' AS old_model, to_jsonb(n) - 'id' AS new_model
   FROM reembed.flags f
   LEFT JOIN reembed.models o ON o.id = f.old_model
@@ -417,7 +487,7 @@ SELECT n.nspname AS schema, c.relname AS name, c.relkind AS kind, greatest(c.rel
        row_security_active(c.oid) AS hides_rows,
        EXISTS (SELECT FROM pg_partition_tree(c.oid) p WHERE NOT p.isleaf AND p.level > 0) AS nested,
        has_table_privilege(c.oid, 'SELECT') AND has_table_privilege(c.oid, 'UPDATE') AS may_write,
-       pg_has_role(c.relowner, 'USAGE') AS may_alter
+       pg_has_role(c.relowner, 'USAGE') AS may_alter, has_schema_privilege(n.oid, 'CREATE') AS may_create
   FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
  WHERE c.oid = to_regclass(%(table)s)
 
@@ -500,6 +570,157 @@ BEGIN
     RETURN NEW;
 END $$
 
+-- create_companion --
+-- The vectors' own table. Whoever deletes a document, or gives it another key, need not know of it
+CREATE TABLE IF NOT EXISTS {companion} (
+    {id} {id_type} PRIMARY KEY REFERENCES {table} ({id}) ON DELETE CASCADE ON UPDATE CASCADE,
+    {new} vector({dimensions}),
+    {new_model} smallint,
+    {new_hash} uuid,
+    {old_stale} boolean)
+
+-- grant --
+-- Whoever may search the documents may search their new vectors, and whoever may change them may write these
+GRANT {privileges} ON {companion} TO {grantees}
+
+-- grantees --
+-- The roles that have a privilege on the whole table, beside its owner; an empty name is everybody
+SELECT DISTINCT CASE WHEN a.grantee = 0 THEN '' ELSE pg_get_userbyid(a.grantee) END AS name
+  FROM pg_class c, aclexplode(c.relacl) a
+ WHERE c.oid = to_regclass(%(table)s) AND a.privilege_type = %(privilege)s AND a.grantee <> c.relowner
+ ORDER BY 1
+
+-- column_type --
+-- A column's type as it has to be written down again, with its collation
+SELECT format_type(a.atttypid, a.atttypmod)
+       || coalesce((SELECT format(' COLLATE %%I.%%I', s.nspname, l.collname)
+                      FROM pg_collation l JOIN pg_namespace s ON s.oid = l.collnamespace
+                     WHERE l.oid = a.attcollation AND l.collname <> 'default'), '') AS definition
+  FROM pg_attribute a WHERE a.attrelid = to_regclass(%(table)s) AND a.attname = %(column)s
+
+-- create_companion_function --
+-- Sees to it that every document with text that was written since `start` has a row in the companion, and that no
+-- vector of an earlier text counts as fresh. Runs with its owner's rights, because an application need have none on the
+-- companion. A vector is left alone if its hash says that it was made from this very text
+CREATE OR REPLACE FUNCTION {trigger_function}() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    _same_text boolean := TG_OP = 'UPDATE' AND OLD.{content} IS NOT DISTINCT FROM NEW.{content};
+    _wanting boolean := {without_old};
+BEGIN
+    IF TG_OP = 'DELETE' THEN
+        DELETE FROM {companion} n WHERE n.{id} = OLD.{id};
+    ELSIF _same_text AND OLD.{id} = NEW.{id} THEN
+        -- The old vector was written
+        UPDATE {companion} n SET {old_stale} = _wanting
+         WHERE n.{id} = NEW.{id} AND n.{old_stale} IS DISTINCT FROM _wanting;
+    ELSIF NEW.{content} <> '' THEN
+        INSERT INTO {companion} AS n ({id}, {old_stale}) VALUES (NEW.{id}, _wanting)
+        ON CONFLICT ({id}) DO UPDATE
+           SET {new_model} = CASE WHEN n.{new_hash} = md5(NEW.{content})::uuid THEN n.{new_model} END,
+               {old_stale} = CASE WHEN _same_text THEN n.{old_stale} ELSE _wanting END;
+    ELSE
+        DELETE FROM {companion} n WHERE n.{id} = NEW.{id};
+    END IF;
+    RETURN NULL;
+END $$
+
+-- without_old --
+-- Fragment: whether a row that was just written has no old vector of its text; NULL where it has, as the index wants it.
+-- Compared as bytes, like everywhere
+CASE WHEN NEW.{old} IS NULL
+       OR TG_OP = 'UPDATE' AND OLD.{content} IS DISTINCT FROM NEW.{content}
+          AND record_image_eq(ROW(OLD.{old}), ROW(NEW.{old})) THEN true END
+
+-- create_companion_trigger --
+-- AFTER, when the document is as it will be stored. No column list: a text can change without being named in SET
+CREATE TRIGGER {trigger} AFTER UPDATE ON {table}
+    FOR EACH ROW WHEN (OLD.{content} IS DISTINCT FROM NEW.{content} OR OLD.{id} IS DISTINCT FROM NEW.{id})
+    EXECUTE FUNCTION {trigger_function}()
+
+-- create_companion_insert_trigger --
+-- A new document is pending from its first moment, and found as such by an index
+CREATE TRIGGER {insert_trigger} AFTER INSERT ON {table}
+    FOR EACH ROW WHEN (NEW.{content} <> '') EXECUTE FUNCTION {trigger_function}()
+
+-- drop_delete_trigger --
+-- Comes and goes with the others
+DROP TRIGGER IF EXISTS {delete_trigger} ON {table}
+
+-- create_delete_trigger --
+-- Where the foreign key does not cascade: under replication, and when a new key moves a document into another partition.
+-- There the document is new, and the cascade must not find its row under the old key
+CREATE TRIGGER {delete_trigger} AFTER DELETE ON {table} FOR EACH ROW EXECUTE FUNCTION {trigger_function}()
+
+-- enable_delete_trigger --
+-- Also under logical replication
+ALTER TABLE {table} ENABLE ALWAYS TRIGGER {delete_trigger}
+
+-- create_companion_old_trigger --
+-- An old vector that was written, for a text that is as it was
+CREATE TRIGGER {old_trigger} AFTER UPDATE OF {old} ON {table}
+    FOR EACH ROW WHEN (OLD.{content} IS NOT DISTINCT FROM NEW.{content}
+                       AND NOT record_image_eq(ROW(OLD.{old}), ROW(NEW.{old})))
+    EXECUTE FUNCTION {trigger_function}()
+
+-- add_home --
+-- The place of the old column, for the vectors that come home; catalog changes only
+ALTER TABLE {table} ADD COLUMN {old} vector({dimensions}), ADD COLUMN {home_model} smallint, ADD COLUMN {home_hash} uuid
+
+-- create_home_function --
+-- While vectors come home, whatever changes in the companion is brought along at once
+CREATE OR REPLACE FUNCTION {home_function}() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF TG_OP = 'DELETE' THEN
+        UPDATE {table} d SET {old} = NULL, {home_model} = NULL, {home_hash} = NULL WHERE d.{id} = OLD.{id};
+    ELSE
+        UPDATE {table} d SET {old} = NEW.{new}, {home_model} = NEW.{new_model}, {home_hash} = NEW.{new_hash}
+         WHERE d.{id} = NEW.{id};
+    END IF;
+    RETURN NULL;
+END $$
+
+-- create_home_trigger --
+-- Goes with the companion
+CREATE TRIGGER {home_trigger} AFTER INSERT OR UPDATE OR DELETE ON {companion}
+    FOR EACH ROW EXECUTE FUNCTION {home_function}()
+
+-- enable_home_trigger --
+-- Also under logical replication
+ALTER TABLE {companion} ENABLE ALWAYS TRIGGER {home_trigger}
+
+-- lock_away --
+-- The next documents whose vector is not home, locked
+SELECT d.{id} AS id FROM {table} d JOIN {companion} n ON n.{id} = d.{id}
+ WHERE {above} AND (d.{home_model}, d.{home_hash}) IS DISTINCT FROM (n.{new_model}, n.{new_hash})
+ ORDER BY d.{id} LIMIT %(limit)s FOR NO KEY UPDATE OF d
+
+-- above --
+-- Fragment: those behind the last one that came home
+d.{id} > %(after)s::{key_type}
+
+-- move_home --
+-- Their vectors come home
+UPDATE {table} d SET {old} = n.{new}, {home_model} = n.{new_model}, {home_hash} = n.{new_hash}
+  FROM {companion} n WHERE n.{id} = d.{id} AND d.{id} = ANY (%(ids)s::{key_type}[])
+
+-- drop_home_function --
+-- Where the vectors were coming home
+DROP FUNCTION IF EXISTS {home_function}()
+
+-- try_lock_cleanup --
+-- One process at a time brings vectors home; the session's end frees the lock, however it ends
+SELECT pg_try_advisory_lock(hashtextextended('reembed.cleanup', %(migration_id)s)) AS locked
+
+-- set_home_index --
+-- The old column's index is about to go; its name is not
+UPDATE reembed.migrations SET home_index = %(name)s WHERE id = %(migration_id)s
+
+-- drop_companion --
+-- With its indexes and the foreign key
+DROP TABLE IF EXISTS {companion}
+
 -- drop_trigger --
 -- Made anew by every start, dropped by cleanup and abort
 DROP TRIGGER IF EXISTS {trigger} ON {table}
@@ -559,6 +780,14 @@ CREATE INDEX {concurrently} {index_name} ON {only} {table} ({id})
 CREATE INDEX {concurrently} {index_name} ON {only} {table} ({id})
     WHERE ({old} IS NULL OR {old_stale}) AND {content} <> ''
 
+-- create_companion_pending_index --
+-- The same on the companion, which has no rows for documents without text
+CREATE INDEX {concurrently} {index_name} ON {only} {table} ({id}) WHERE {new_model} IS DISTINCT FROM {model}
+
+-- create_companion_old_pending_index --
+-- The same on the companion, whose triggers note a missing old vector as well
+CREATE INDEX {concurrently} {index_name} ON {only} {table} ({id}) WHERE {old_stale}
+
 -- take_time --
 -- A role's statement_timeout is meant for queries, not for building an index
 SELECT set_config('statement_timeout', '0', false)
@@ -596,26 +825,69 @@ ALTER TABLE {table} RENAME COLUMN {column} TO {name}
 
 -- sample_rows --
 -- Rows whose vectors are both fresh, spread over the table, the same for the same seed
-SELECT d.{id}::text AS id, d.{new_hash} AS content_hash, d.{old}::vector AS old, d.{new} AS new
-  FROM {table} d TABLESAMPLE {sampling} ({percent}) REPEATABLE (%(seed)s)
- WHERE d.{new_model} = {model} AND d.{old_stale} IS NOT TRUE
-   AND vector_norm(d.{old}::vector) > 0 AND vector_norm(d.{new}) > 0
+SELECT d.{id}::text AS id, {v}.{new_hash} AS content_hash, d.{old}::vector AS old, {v}.{new} AS new
+  FROM {table} d TABLESAMPLE {sampling} ({percent}) REPEATABLE (%(seed)s) {joined}
+ WHERE {v}.{new_model} = {model} AND {v}.{old_stale} IS NOT TRUE
+   AND vector_norm(d.{old}::vector) > 0 AND vector_norm({v}.{new}) > 0
  ORDER BY md5(d.{id}::text) LIMIT %(limit)s
 
 -- nearest --
 -- The nearest documents of a query vector in one column; the expression is the indexed one
-SELECT d.{id}::text AS id, d.{new_hash} AS content_hash
-  FROM {table} d
+SELECT d.{id}::text AS id, {v}.{new_hash} AS content_hash
+  FROM {table} d {joined}
  WHERE {column} IS NOT NULL
  ORDER BY {distance} LIMIT %(limit)s
 
 -- search --
--- The nearest documents by the flag. `era` proves that the column's name still means what the flag said
+-- The nearest documents by the flag, from the table or from its companion. `era` proves that the column's name still means what the flag said
 SELECT d.{id} AS id, d.{content} AS content, {similarity} AS similarity
-  FROM {table} d
+  FROM {table} d {joined}
  WHERE {column} IS NOT NULL AND {unchanged}
  ORDER BY {distance} LIMIT %(limit)s
 
 -- unchanged --
 -- Fragment: `cleanup` has not given the column's name to other vectors since the flag was read
 %(era)s = coalesce((SELECT f.era FROM reembed.flags f WHERE f.schema_name = %(schema)s AND f.table_name = %(name)s), 0)
+
+-- describe_pages --
+-- How full the table's pages are, over all its partitions, by the last ANALYZE
+SELECT coalesce(sum(greatest(c.reltuples, 0)), 0)::float8 AS rows, coalesce(sum(c.relpages), 0)::bigint AS pages,
+       coalesce(avg((SELECT sum(s.avg_width * (1 - s.null_frac)) FROM pg_stats s
+                      WHERE s.schemaname = n.nspname AND s.tablename = c.relname AND NOT s.inherited)), 0)::float8
+           AS row_bytes,
+       current_setting('block_size')::integer AS page_bytes
+  FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+ WHERE c.relkind = 'r' AND (c.oid = to_regclass(%(table)s)
+                            OR c.oid IN (SELECT p.relid FROM pg_partition_tree(to_regclass(%(table)s)) p))
+
+-- measured_rows --
+-- A few documents that nobody else is at
+SELECT d.{id} AS id FROM {table} d ORDER BY d.{id} LIMIT %(limit)s FOR NO KEY UPDATE SKIP LOCKED
+
+-- create_measured --
+-- A companion for the length of a transaction. Without its foreign key, which would lock the documents table
+CREATE TABLE {measured} ({id} {id_type} PRIMARY KEY, {new} vector, {new_model} smallint, {new_hash} uuid)
+
+-- create_beside --
+-- What a column's vectors would take, for the length of a transaction
+CREATE TABLE {beside} ({new} vector, {new_model} smallint, {new_hash} uuid)
+
+-- measure_companion --
+-- As a batch is written to the companion
+WITH unchanged AS MATERIALIZED (
+    SELECT d.{id} AS id, v.vector, md5(d.{content})::uuid AS content_hash
+      FROM unnest(%(ids)s::{key_type}[], %(vectors)s::vector[]) AS v(id, vector) JOIN {table} d ON d.{id} = v.id
+     ORDER BY d.{id} FOR SHARE OF d
+)
+INSERT INTO {measured} ({id}, {new}, {new_model}, {new_hash})
+SELECT u.id, u.vector, 0, u.content_hash FROM unchanged u ON CONFLICT ({id}) DO NOTHING
+
+-- measure_column --
+-- As a batch is written to a column: a new version of each row, and its vector
+WITH written AS (
+    UPDATE {table} d SET {old} = d.{old}
+      FROM unnest(%(ids)s::{key_type}[], %(vectors)s::vector[]) AS v(id, vector)
+     WHERE d.{id} = v.id
+    RETURNING v.vector, md5(d.{content})::uuid AS content_hash
+)
+INSERT INTO {beside} ({new}, {new_model}, {new_hash}) SELECT w.vector, 0, w.content_hash FROM written w

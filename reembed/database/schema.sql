@@ -43,6 +43,8 @@ INSERT INTO reembed.transitions (thing, from_state, to_state, why) VALUES
     ('migration', 'switched',     'ready',        'rolled back'),
     ('migration', 'switched',     'needs_review', 'rolled back from a forced switch'),
     ('migration', 'switched',     'cleaned',      'the old column is gone'),
+    ('migration', 'switched',     'cleaning',     'the old column is gone; the vectors come home from the companion'),
+    ('migration', 'cleaning',     'cleaned',      'all of them came home'),
     -- Until the switch everything can be undone
     ('migration', 'planned',      'aborted',      'given up'),
     ('migration', 'backfilling',  'aborted',      'given up'),
@@ -82,6 +84,10 @@ CREATE TABLE reembed.migrations (
     old_type       text NOT NULL CHECK (old_type IN ('vector', 'halfvec')),
     old_dimensions integer NOT NULL,
     new_column     text NOT NULL,
+    -- The table that the new vectors stand in, in the schema of the documents; NULL: in the documents table itself
+    companion      text,
+    -- What `cleanup` calls the index on the vectors that came home: the name that the old column's had
+    home_index     text,
     -- Unknown unless the environment or an earlier migration says what made the old vectors
     old_model      smallint REFERENCES reembed.models,
     new_model      smallint NOT NULL REFERENCES reembed.models,
@@ -90,7 +96,7 @@ CREATE TABLE reembed.migrations (
     chunk_size     integer NOT NULL CHECK (chunk_size > 0),
     state          text NOT NULL DEFAULT 'planned' CHECK (state IN (
         'planned', 'backfilling', 'paused', 'indexing', 'validating', 'ready', 'needs_review',
-        'switched', 'cleaned', 'aborted', 'failed')),
+        'switched', 'cleaning', 'cleaned', 'aborted', 'failed')),
     -- Why it waits or stopped, for a person to read
     reason         text,
     created_at     timestamptz NOT NULL DEFAULT now(),
@@ -171,18 +177,21 @@ CREATE TABLE reembed.validations (
     created_at   timestamptz NOT NULL DEFAULT now()
 );
 
--- The flag: which column to search, and the model that a query for it must be embedded with.
--- One row for each table that ever had a migration. `era` counts how often `cleanup` gave the old column's name to new
--- vectors, so that a search can prove that a name still means what it meant when the flag was read
+-- The flag: which column to search, of which table (`searched_table`), and the model that a query for it must be
+-- embedded with. One row for each table that ever had a migration. `era` counts how often `cleanup` gave the old column's
+-- name to new vectors, so that a search can prove that a name still means what it meant when the flag was read
 CREATE VIEW reembed.flags AS
 SELECT DISTINCT ON (m.schema_name, m.table_name)
        m.schema_name, m.table_name, m.id AS migration_id, m.state, m.metric,
-       CASE m.state WHEN 'switched' THEN m.new_column ELSE m.old_column END AS column_name,
-       CASE WHEN m.state IN ('switched', 'cleaned') THEN n.name ELSE o.name END AS model_name,
-       CASE WHEN m.state IN ('switched', 'cleaned') THEN n.dimensions ELSE m.old_dimensions END AS dimensions,
-       m.old_column, m.old_type, m.old_dimensions, m.old_model, m.new_column, m.new_model,
+       CASE WHEN m.state IN ('switched', 'cleaning') THEN m.new_column ELSE m.old_column END AS column_name,
+       CASE WHEN m.state IN ('switched', 'cleaning') THEN coalesce(m.companion, m.table_name) ELSE m.table_name END
+           AS searched_table,
+       CASE WHEN m.state IN ('switched', 'cleaning', 'cleaned') THEN n.name ELSE o.name END AS model_name,
+       CASE WHEN m.state IN ('switched', 'cleaning', 'cleaned') THEN n.dimensions ELSE m.old_dimensions END AS dimensions,
+       m.old_column, m.old_type, m.old_dimensions, m.old_model, m.new_column, m.companion, m.new_model,
        (SELECT count(*) FROM reembed.migrations c
-         WHERE c.schema_name = m.schema_name AND c.table_name = m.table_name AND c.state = 'cleaned') AS era
+         WHERE c.schema_name = m.schema_name AND c.table_name = m.table_name
+           AND c.state IN ('cleaning', 'cleaned')) AS era
   FROM reembed.migrations m
   LEFT JOIN reembed.models o ON o.id = m.old_model
   JOIN reembed.models n ON n.id = m.new_model

@@ -3,11 +3,15 @@
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 from psycopg import sql
 
 from reembed import errors
 from reembed.database import queries
+
+Storage = Literal["column", "companion"]
+"""Where the new vectors live: in the documents table, or in a table of their own."""
 
 # PostgreSQL cuts longer identifiers silently, so a name that we derive must not get there
 _LONGEST_IDENTIFIER = 63
@@ -89,6 +93,8 @@ class Table:
     new: str
     key_type: str
     """bigint, uuid or text: what keys are cast to; smaller integers and varchar compare with these by index."""
+    companion: str | None = None
+    """The table that the new vectors stand in, in the same schema; None: in this one."""
     names: Mapping[str, sql.Composable] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -114,12 +120,24 @@ class Table:
             "trigger": queries.identifier("~reembed"),
             "old_trigger": queries.identifier("~reembed_old"),
             "insert_trigger": queries.identifier("~reembed_insert"),
+            "delete_trigger": queries.identifier("~reembed_gone"),
             # Named for the table, so that two migrated tables do not share a function
             "trigger_function": queries.identifier("reembed", derive("stale", self.schema, self.name)),
             "index": queries.identifier(self.new_index),
             "pending_index": queries.identifier(self.pending_index),
+            # The row that the new vector stands in, and what brings it to the document's
+            "v": sql.SQL("n" if self.companion else "d"),
+            "joined": sql.SQL(""),
         }
+        if self.companion:
+            names["companion"] = queries.identifier(self.schema, self.companion)
+            names["joined"] = queries.compose("joined", names)
         object.__setattr__(self, "names", names)
+
+    @property
+    def vectors(self) -> str:
+        """The table that the new vectors stand in."""
+        return self.companion or self.name
 
     @property
     def new_model(self) -> str:
@@ -166,6 +184,11 @@ class Table:
 
     def __str__(self) -> str:
         return f"{self.schema}.{self.name}"
+
+
+def companion_of(name: str, new: str) -> str:
+    """What the companion of a table is called."""
+    return derive(name, new)
 
 
 _KEY_TYPES = {"bigint": "bigint", "uuid": "uuid", "text": "text"}

@@ -1,8 +1,9 @@
 """The Retriever: what an application searches with.
 
 Column and query model are decided together, by one read of the flag for each query. Between that read and the search,
-`cleanup` may give the old column's name to the new vectors. So the search itself proves, in the snapshot in which it
-runs, that names still mean what they meant (`era`); if they do not, it begins again with a fresh flag.
+`cleanup` may give the old column's name to the new vectors, or drop the table that they stood in. So the search itself
+proves, in the snapshot in which it runs, that names still mean what they meant (`era`); if they do not, it begins again
+with a fresh flag.
 """
 
 import threading
@@ -116,6 +117,10 @@ class Retriever:
                 hits = cursor.execute(query, values).fetchall()
         except pg.UndefinedColumn:
             return None
+        except pg.UndefinedTable:
+            if side.companion is None:
+                raise
+            return None
         if hits or flag is None:
             return hits
         now = flags.read(connection, schema, self._name)
@@ -123,16 +128,23 @@ class Retriever:
 
     def _compose(self, schema: str, flag: flags.Flag | None, side: flags.Side) -> sql.Composed:
         environment = self._environment
-        column = queries.identifier("d", side.column)
+        column = queries.identifier("n" if side.companion else "d", side.column)
         metric = flag.metric if flag else environment.index_metric
         distance = distances.distance(
             column, sql.Placeholder("query"), metric, side.column_type, side.dimensions
         )
+        key = queries.identifier(environment.documents_id_column)
+        joined: sql.Composable = sql.SQL("")
+        if side.companion:
+            joined = queries.compose(
+                "joined", {"companion": queries.identifier(schema, side.companion), "id": key}
+            )
         return queries.compose(
             "search",
             {
                 "table": queries.identifier(schema, self._name),
-                "id": queries.identifier(environment.documents_id_column),
+                "joined": joined,
+                "id": key,
                 "content": queries.identifier(environment.documents_content_column),
                 "column": column,
                 "distance": distance,

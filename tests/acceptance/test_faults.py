@@ -5,11 +5,12 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 
+import psycopg
 import pytest
 import redis
 from psycopg import sql
 
-from reembed.database import ledger
+from reembed.database import validations
 from tests import installation
 from tests.installation import Installation
 
@@ -33,7 +34,11 @@ def texts_embedded(own: Installation) -> int:
     return own.stack.provider.usage().get(installation.NEW_MODEL, {"texts": 0})["texts"]
 
 
-def test_killing_every_worker_loses_nothing_and_embeds_no_committed_document_twice(own: Installation) -> None:
+@pytest.mark.parametrize("storage", ["column", "companion"])
+def test_killing_every_worker_loses_nothing_and_embeds_no_committed_document_twice(
+    own: Installation, storage: str
+) -> None:
+    own.environment["STORAGE"] = storage
     before = texts_embedded(own)
     with own.processes(workers=2) as workforce:
         assert own.reembed("start").code == 0
@@ -50,12 +55,41 @@ def test_killing_every_worker_loses_nothing_and_embeds_no_committed_document_twi
         assert finished.code == 0, finished
     with own.connect() as database:
         assert installation.wrong_documents(database, DOCUMENTS) == []
-        judged = ledger.last_validation(database, 1)
+        judged = validations.last(database, 1)
         assert judged is not None
         judged_by = judged["report"]["embedded_again"]["tested"]
     # Then only what was in flight was asked for again: two workers, two requests each, ten documents in each;
     # and one text for each of the two checks that the model answers
     assert texts_embedded(own) - before - judged_by <= 600 + 2 * 2 * 10 + 2
+
+
+def test_a_cleanup_that_is_killed_goes_on_when_it_is_typed_again(own: Installation) -> None:
+    own.environment["STORAGE"] = "companion"
+    own.stack.provider.set_latency(0)
+    home = ("id", "content", "embedding")
+    with own.processes(), own.connect() as database:
+        assert own.reembed("start", "--wait").code == 0
+        assert own.reembed("switch").code == 0
+        # Given a cleanup that is half done: an older transaction holds the index up
+        with psycopg.connect(own.url) as older:
+            older.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+            older.execute("SELECT 1")
+            with own.begin("cleanup", "--yes") as killed:
+                half_done = own.wait_for(lambda status: status["state"] == "cleaning")
+                # When it is killed, and a text changes
+                killed.kill()
+                killed.wait()
+        assert "`reembed cleanup` goes on" in half_done["waiting_for"]
+        assert half_done["active_column"] == "embedding_v2"
+        database.execute("UPDATE documents SET content = 'changed meanwhile' WHERE id = 2100")
+        # Then another goes on, as soon as the server has noticed, without asking
+        deadline = time.monotonic() + 30
+        while (again := own.reembed("cleanup")).code == 1:
+            assert "Another process is cleaning up" in again.err, again
+            assert time.monotonic() < deadline
+        assert again.code == 0, again
+        assert own.status()["state"] == "cleaned"
+        assert installation.wrong_documents(database, DOCUMENTS, columns=home) == []
 
 
 def test_the_schedule_finishes_a_migration_whose_workers_were_killed(own: Installation) -> None:

@@ -20,10 +20,14 @@ CREATE TRIGGER title_first BEFORE UPDATE OF title ON documents FOR EACH ROW EXEC
 """
 
 
-@pytest.fixture
-def own(new_installation: Callable[..., Installation]) -> Iterator[Installation]:
+@pytest.fixture(params=["column", "companion"])
+def own(
+    new_installation: Callable[..., Installation], request: pytest.FixtureRequest
+) -> Iterator[Installation]:
     """600 documents in chunks of 100, embedded ten at a time, and an old model that answers."""
-    made = new_installation(CHUNK_SIZE="100", EMBED_BATCH_SIZE="10", EMBED_CONCURRENCY="2", **OLD)
+    made = new_installation(
+        CHUNK_SIZE="100", EMBED_BATCH_SIZE="10", EMBED_CONCURRENCY="2", STORAGE=request.param, **OLD
+    )
     with made.connect() as database:
         installation.make_table(database, DOCUMENTS, installation.texts(600))
         database.execute(TITLE_TRIGGER)
@@ -67,11 +71,23 @@ def write_in_every_way(own: Installation, era: int) -> None:
         # twice as long as ours would be, so that it can be told
         own_text = f"self-made {words}"
         own_vector = 2 * models.embed(installation.NEW_MODEL, [own_text], installation.NEW_DIMENSIONS)[0]
-        application.execute(
-            "UPDATE documents SET content = %s, embedding_v2 = %s::vector, embedding_v2_hash = md5(%s)::uuid, "
-            "embedding_v2_model = (SELECT new_model FROM reembed.migrations) WHERE id = %s",
-            [own_text, str(own_vector.tolist()), own_text, ids[8]],
+        provenance = (
+            "embedding_v2 = %(vector)s::vector, embedding_v2_hash = md5(%(text)s)::uuid, "
+            "embedding_v2_model = (SELECT new_model FROM reembed.migrations)"
         )
+        values = {"text": own_text, "id": ids[8], "vector": str(own_vector.tolist())}
+        companion = installation.companion_of(application, DOCUMENTS)
+        if companion is None:
+            application.execute(
+                f"UPDATE documents SET content = %(text)s, {provenance} WHERE id = %(id)s", values
+            )
+        else:
+            with application.transaction():
+                application.execute("UPDATE documents SET content = %(text)s WHERE id = %(id)s", values)
+                application.execute(
+                    sql.SQL("UPDATE {} SET ").format(companion) + sql.SQL(f"{provenance} WHERE id = %(id)s"),
+                    values,
+                )
 
 
 def test_whatever_an_application_writes_in_any_state_ends_with_the_vector_of_its_text_in_both_columns(
@@ -87,7 +103,8 @@ def test_whatever_an_application_writes_in_any_state_ends_with_the_vector_of_its
         write_in_every_way(own, era=1)
         # An older transaction holds the index up, as long as it is open
         with psycopg.connect(own.url) as older:
-            older.execute("LOCK TABLE documents IN ROW EXCLUSIVE MODE")
+            vectors = installation.companion_of(database, DOCUMENTS) or DOCUMENTS
+            older.execute(sql.SQL("LOCK TABLE {} IN ROW EXCLUSIVE MODE").format(vectors))
             assert own.reembed("resume").code == 0
             own.wait_for(lambda status: status["waiting_for"] == "the index on pending documents")
             write_in_every_way(own, era=2)
@@ -113,7 +130,10 @@ def test_whatever_an_application_writes_in_any_state_ends_with_the_vector_of_its
         self_made = {7 * (1 + 50 * era) + 7 * 8 for era in range(6)}
         # Then every document has the vector of its text, and the service's own vectors are untouched
         assert set(installation.wrong_documents(database, DOCUMENTS)) == self_made
-        kept = "SELECT count(*) FROM documents WHERE content LIKE 'self-made%' AND vector_norm(embedding_v2) > 1.9"
+        kept = sql.SQL(
+            "SELECT count(*) FROM documents d JOIN {} v ON v.id = d.id "
+            "WHERE d.content LIKE 'self-made%' AND vector_norm(v.embedding_v2) > 1.9"
+        ).format(installation.companion_of(database, DOCUMENTS) or DOCUMENTS)
         assert database.execute(kept).fetchone() == (6,)
         # And so it is in the old column: going back hides nothing
         old = installation.wrong_documents(

@@ -5,24 +5,32 @@ import time
 from collections.abc import Callable
 
 import psycopg
+import pytest
 from psycopg import sql
 
 from reembed.database import connection
 from tests import installation
 from tests.installation import Installation
 
+BOTH_STORAGES = pytest.mark.parametrize("storage", ["column", "companion"])
 
-def test_a_migration_from_start_to_cleanup_and_on_to_a_third_model(shared: Installation) -> None:
+
+@BOTH_STORAGES
+def test_a_migration_from_start_to_cleanup_and_on_to_a_third_model(
+    shared: Installation, storage: str
+) -> None:
     # Given a table with vectors of the old model, and an old model that still answers
-    name = sql.Identifier("whole")
+    table = f"whole_{storage}"
+    name = sql.Identifier(table)
     environment = {
-        "DOCUMENTS_TABLE": "whole",
+        "DOCUMENTS_TABLE": table,
+        "STORAGE": storage,
         "OLD_EMBED_MODEL": installation.OLD_MODEL,
         "OLD_EMBED_DIMENSIONS": "32",
     }
     with shared.connect() as database:
         installation.make_table(database, name, installation.texts(700))
-        old_index = index_names(database, "whole")
+        old_index = index_names(database, table)
 
         # When it is planned
         planned = shared.reembed("plan", "--json", **environment)
@@ -32,7 +40,7 @@ def test_a_migration_from_start_to_cleanup_and_on_to_a_third_model(shared: Insta
             14,
             50,
         )
-        assert "embedding_v2" not in columns_of(database, "whole")
+        assert "embedding_v2" not in columns_of(database, table)
 
         # When it is started
         started = shared.reembed("start", "--wait", **environment)
@@ -50,7 +58,7 @@ def test_a_migration_from_start_to_cleanup_and_on_to_a_third_model(shared: Insta
         )
         assert status["chunks"] == {"pending": 0, "running": 0, "done": 14, "failed": 0}
         assert status["active_column"] == "embedding"
-        assert vectors_without_provenance(database) == 0
+        assert vectors_without_provenance(database, name) == 0
 
         # When it is judged again
         judged = shared.reembed("validate", "--json", **environment)
@@ -73,18 +81,19 @@ def test_a_migration_from_start_to_cleanup_and_on_to_a_third_model(shared: Insta
         assert (asked.code, "Add --yes if you mean it." in asked.err) == (2, True), asked
         dry = shared.reembed("cleanup", "--dry-run", **environment)
         assert dry.code == 0, dry
-        assert "embedding_v2" in columns_of(database, "whole")
+        assert installation.wrong_documents(database, name) == []
         assert shared.reembed("cleanup", "--yes", **environment).code == 0
         # Then the table looks as before, with the index under its old name and provenance beside the vector
-        assert columns_of(database, "whole") == {
+        assert columns_of(database, table) == {
             "id",
             "content",
             "embedding",
             "embedding_model",
             "embedding_hash",
         }
-        assert index_names(database, "whole") == old_index
-        assert triggers_of(database, "whole") == []
+        assert index_names(database, table) == old_index
+        assert triggers_of(database, table) == []
+        assert tables_like(database, table) == [table]
         new_column = ("id", "content", "embedding")
         assert installation.wrong_documents(database, name, columns=new_column) == []
 
@@ -98,31 +107,36 @@ def test_a_migration_from_start_to_cleanup_and_on_to_a_third_model(shared: Insta
         assert shared.reembed("start", "--wait", **third).code == 0
         # Then the second migration works like the first, and knows what made the vectors that it replaces
         assert installation.wrong_documents(database, name, model="lexical-words", dimensions=48) == []
-        assert previous_model(database, "whole") == "lexical-ngrams"
+        assert previous_model(database, table) == "lexical-ngrams"
         assert shared.reembed("switch", **third).code == 0
         assert shared.reembed("cleanup", "--yes", **third).code == 0
-        assert index_names(database, "whole") == old_index
+        assert index_names(database, table) == old_index
+        assert tables_like(database, table) == [table]
 
 
+@BOTH_STORAGES
 def test_an_aborted_migration_leaves_the_table_as_it_was_and_a_new_one_can_start(
-    shared: Installation,
+    shared: Installation, storage: str
 ) -> None:
-    environment = {"DOCUMENTS_TABLE": "aborted"}
-    name = sql.Identifier("aborted")
+    table = f"aborted_{storage}"
+    environment = {"DOCUMENTS_TABLE": table, "STORAGE": storage}
+    name = sql.Identifier(table)
     with shared.connect() as database:
         installation.make_table(database, name, installation.texts(60))
         before = (
-            columns_of(database, "aborted"),
-            index_names(database, "aborted"),
-            triggers_of(database, "aborted"),
+            columns_of(database, table),
+            index_names(database, table),
+            triggers_of(database, table),
+            tables_like(database, table),
         )
         assert shared.reembed("start", "--wait", **environment).code == 0
         aborted = shared.reembed("abort", "--yes", **environment)
         assert aborted.code == 0, aborted
         after = (
-            columns_of(database, "aborted"),
-            index_names(database, "aborted"),
-            triggers_of(database, "aborted"),
+            columns_of(database, table),
+            index_names(database, table),
+            triggers_of(database, table),
+            tables_like(database, table),
         )
         assert after == before
         assert shared.reembed("abort", "--yes", **environment).code == 1
@@ -153,11 +167,13 @@ def test_the_old_model_may_die_half_way(new_installation: Callable[..., Installa
             own.stack.provider.restore(installation.OLD_MODEL)
 
 
+@BOTH_STORAGES
 def test_documents_written_during_the_migration_end_with_the_vector_of_their_text(
-    shared: Installation,
+    shared: Installation, storage: str
 ) -> None:
-    environment = {"DOCUMENTS_TABLE": "lively"}
-    name = sql.Identifier("lively")
+    table = f"lively_{storage}"
+    environment = {"DOCUMENTS_TABLE": table, "STORAGE": storage}
+    name = sql.Identifier(table)
     stop = threading.Event()
 
     def write() -> None:
@@ -167,12 +183,16 @@ def test_documents_written_during_the_migration_end_with_the_vector_of_their_tex
                     return
                 document = 7 * (number % 40 + 1)
                 writer.execute(
-                    "UPDATE lively SET content = %s WHERE id = %s", [f"edited {number} times", document]
+                    sql.SQL("UPDATE {} SET content = %s WHERE id = %s").format(name),
+                    [f"edited {number} times", document],
                 )
                 writer.execute(
-                    "INSERT INTO lively (id, content) VALUES (%s, %s)", [10_000 + number, f"new {number}"]
+                    sql.SQL("INSERT INTO {} (id, content) VALUES (%s, %s)").format(name),
+                    [10_000 + number, f"new {number}"],
                 )
-                writer.execute("DELETE FROM lively WHERE id = %s", [7 * (number % 40) + 7 * 850])
+                writer.execute(
+                    sql.SQL("DELETE FROM {} WHERE id = %s").format(name), [7 * (number % 40) + 7 * 850]
+                )
                 time.sleep(0.005)
 
     with shared.connect() as database:
@@ -191,11 +211,15 @@ def test_documents_written_during_the_migration_end_with_the_vector_of_their_tex
         assert shared.reembed("validate", **environment).code == 0
         # Also after the switch
         assert shared.reembed("switch", **environment).code == 0
-        database.execute("UPDATE lively SET content = content || ' once more' WHERE id <= 280")
+        database.execute(
+            sql.SQL("UPDATE {} SET content = content || ' once more' WHERE id <= 280").format(name)
+        )
         shared.wait_for(lambda status: status["pending"] == 0, **environment)
         assert installation.wrong_documents(database, name) == []
         # And whoever goes back is told how many documents that hides
-        ((hidden,),) = database.execute("SELECT count(*) FROM lively WHERE embedding IS NULL").fetchall()
+        ((hidden,),) = database.execute(
+            sql.SQL("SELECT count(*) FROM {} WHERE embedding IS NULL").format(name)
+        ).fetchall()
         assert f"{hidden:,} documents have no old vector" in shared.reembed("rollback", **environment).out
 
 
@@ -226,10 +250,18 @@ def old_vectors_are_right(database: connection.Connection, name: sql.Identifier)
     return wrong == []
 
 
-def vectors_without_provenance(database: connection.Connection) -> int:
+def tables_like(database: connection.Connection, table: str) -> list[str]:
+    rows = database.execute("SELECT tablename FROM pg_tables WHERE starts_with(tablename, %s)", [table])
+    return sorted(row[0] for row in rows)
+
+
+def vectors_without_provenance(database: connection.Connection, name: sql.Identifier) -> int:
     row = database.execute(
-        "SELECT count(*) FROM whole WHERE (embedding_v2 IS NULL) <> (embedding_v2_model IS NULL) "
-        "OR embedding_v2_hash IS DISTINCT FROM md5(content)::uuid"
+        sql.SQL(
+            "SELECT count(*) FROM {} d JOIN {} v ON v.id = d.id "
+            "WHERE (v.embedding_v2 IS NULL) <> (v.embedding_v2_model IS NULL) "
+            "OR v.embedding_v2_hash IS DISTINCT FROM md5(d.content)::uuid"
+        ).format(name, installation.companion_of(database, name) or name)
     ).fetchone()
     assert row is not None
     return int(row[0])

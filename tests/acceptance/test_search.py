@@ -64,14 +64,17 @@ def searching_without_pause(
     assert wrong == []
 
 
-@pytest.mark.parametrize("dimensions", [32, 3072])
+@pytest.mark.parametrize(
+    ("dimensions", "storage"), [(32, "column"), (3072, "column"), (32, "companion"), (3072, "companion")]
+)
 def test_searches_never_fail_and_never_mix_while_the_flag_moves_and_the_old_column_goes(
-    shared: Installation, dimensions: int
+    shared: Installation, dimensions: int, storage: str
 ) -> None:
     # With 32 dimensions both columns are equally wide: a mix would raise no error, and be wrong
-    table = f"searched_{dimensions}"
+    table = f"searched_{dimensions}_{storage}"
     variables = {
         "DOCUMENTS_TABLE": table,
+        "STORAGE": storage,
         "EMBED_DIMENSIONS": str(dimensions),
         "OLD_EMBED_MODEL": "lexical-words",
     }
@@ -89,21 +92,27 @@ def test_searches_never_fail_and_never_mix_while_the_flag_moves_and_the_old_colu
                 threading.Event().wait(0.01)
 
 
-def test_a_search_is_served_by_the_index_also_where_only_halfvec_can_be_indexed(shared: Installation) -> None:
-    variables = {"DOCUMENTS_TABLE": "indexed", "EMBED_DIMENSIONS": "3072"}
+@pytest.mark.parametrize("storage", ["column", "companion"])
+def test_a_search_is_served_by_the_index_also_where_only_halfvec_can_be_indexed(
+    shared: Installation, storage: str
+) -> None:
+    table = f"indexed_{storage}"
+    variables = {"DOCUMENTS_TABLE": table, "EMBED_DIMENSIONS": "3072", "STORAGE": storage}
     contents = installation.texts(200)
     with shared.connect() as database:
-        installation.make_table(database, sql.Identifier("indexed"), contents)
+        installation.make_table(database, sql.Identifier(table), contents)
         assert shared.reembed("start", "--wait", **variables).code == 0
         assert shared.reembed("switch", **variables).code == 0
-        with Retriever(environment_of(shared, "indexed", EMBED_DIMENSIONS="3072")) as retriever:
+        with Retriever(environment_of(shared, table, EMBED_DIMENSIONS="3072")) as retriever:
+            # The table is small enough to be sorted
             database.execute("SET enable_seqscan = off")
+            database.execute("SET enable_sort = off")
             hits = retriever.search(database, contents[5], top_k=4)
             assert (len(hits), hits[0].content) == (4, contents[5])
             database.execute("SELECT pg_stat_force_next_flush()")
             rows = database.execute(
-                "SELECT idx_scan > 0 FROM pg_stat_user_indexes"
-                " WHERE indexrelname LIKE 'indexed_embedding_v2_idx_%'"
+                "SELECT idx_scan > 0 FROM pg_stat_user_indexes WHERE starts_with(indexrelname, %s)",
+                [f"{table}_embedding_v2_idx_"],
             ).fetchall()
             assert rows == [(True,)]
 

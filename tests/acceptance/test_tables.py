@@ -1,5 +1,6 @@
 """Tables of every kind that reembed says it can move."""
 
+import dataclasses
 import uuid
 from dataclasses import dataclass, field
 from typing import Any
@@ -56,11 +57,39 @@ KINDS = {
 }
 
 
-@pytest.mark.parametrize("kind", KINDS.values(), ids=list(KINDS))
-def test_a_table_migrates_whatever_its_keys_names_and_dimensions(shared: Installation, kind: Kind) -> None:
+IN_COMPANIONS = {
+    "uuid keys in a companion": dataclasses.replace(
+        KINDS["uuid keys"], setting="by_uuid_2", name=sql.Identifier("by_uuid_2")
+    ),
+    "text keys of another collation in a companion": dataclasses.replace(
+        KINDS["text keys"], setting="by_text_2", name=sql.Identifier("by_text_2"), key_type='text COLLATE "C"'
+    ),
+    "varchar keys, 3,072 dimensions, in a companion": dataclasses.replace(
+        KINDS["varchar keys"], setting="by_varchar_2", name=sql.Identifier("by_varchar_2"), dimensions=3072
+    ),
+    "mixed case, a quote and a dot in the names, in a companion": dataclasses.replace(
+        KINDS["mixed case, a quote and a dot in the names, in a schema of its own"],
+        setting='"My Schema"."The ""Docs"".v2"',
+        name=sql.Identifier("My Schema", 'The "Docs".v2'),
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    ("kind", "storage"),
+    [
+        *((kind, "column") for kind in KINDS.values()),
+        *((kind, "companion") for kind in IN_COMPANIONS.values()),
+    ],
+    ids=[*KINDS, *IN_COMPANIONS],
+)
+def test_a_table_migrates_whatever_its_keys_names_and_dimensions(
+    shared: Installation, kind: Kind, storage: str
+) -> None:
     environment = {
         "DOCUMENTS_TABLE": kind.setting,
         "EMBED_DIMENSIONS": str(kind.dimensions),
+        "STORAGE": storage,
         **kind.environment,
     }
     new = environment.get("NEW_COLUMN", "embedding_v2")
@@ -91,19 +120,24 @@ def test_a_table_migrates_whatever_its_keys_names_and_dimensions(shared: Install
         )
 
 
-def test_a_partitioned_table_migrates_twice_and_its_partitions_are_indexed(shared: Installation) -> None:
-    environment = {"DOCUMENTS_TABLE": "parted"}
-    name = sql.Identifier("parted")
+@pytest.mark.parametrize("storage", ["column", "companion"])
+def test_a_partitioned_table_migrates_twice_and_its_partitions_are_indexed(
+    shared: Installation, storage: str
+) -> None:
+    table = f"parted_{storage}"
+    environment = {"DOCUMENTS_TABLE": table, "STORAGE": storage}
+    name = sql.Identifier(table)
     with shared.connect() as database:
         installation.make_table(database, name, installation.texts(COUNT), partition_from=500)
         assert shared.reembed("start", "--wait", **environment).code == 0
         assert installation.wrong_documents(database, name) == []
-        rows = database.execute(
-            "SELECT count(*) FROM pg_indexes WHERE tablename LIKE 'parted_%' AND indexdef LIKE '%hnsw (embedding_v2%'"
-        ).fetchall()
-        assert rows == [(2,)]
         assert shared.reembed("switch", **environment).code == 0
         assert shared.reembed("cleanup", "--yes", **environment).code == 0
+        rows = database.execute(
+            "SELECT count(*) FROM pg_indexes WHERE starts_with(tablename, %s) AND indexdef LIKE '%%hnsw (embedding %%'",
+            [f"{table}_"],
+        ).fetchall()
+        assert rows == [(2,)]
         again = {**environment, "EMBED_MODEL": "lexical-words", "EMBED_DIMENSIONS": "48"}
         assert shared.reembed("start", "--wait", **again).code == 0
         assert installation.wrong_documents(database, name, model="lexical-words", dimensions=48) == []

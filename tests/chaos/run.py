@@ -11,7 +11,7 @@ from psycopg import sql
 from orchestrator import checks
 from orchestrator.embedded import stack as embedded
 from orchestrator.embedded.workforce import Workforce
-from reembed.database import connection, ledger
+from reembed.database import connection, ledger, validations
 from reembed.embedding import bisection
 from tests import installation
 from tests.chaos import faults, oracle, schedule
@@ -198,7 +198,7 @@ def _come_to_rest(made: Installation, operator: Operator) -> str | None:
                 operator.act(status)
         time.sleep(1)
     with made.connect() as database:
-        judged = ledger.last_validation(database, 1)
+        judged = validations.last(database, 1)
     return f"{look(made)}; judged: {judged['report']['faults'] if judged else 'never'}"
 
 
@@ -207,7 +207,9 @@ def _old_pending(made: Installation) -> int:
     with made.connect() as database:
         migration = ledger.latest(database, "public", "documents")
         row = database.execute(
-            sql.SQL("SELECT count(*) FROM documents d WHERE {}").format(migration.old_names["pending"])
+            sql.SQL("SELECT count(*) FROM documents d {} WHERE {}").format(
+                migration.old_names["joined"], migration.old_names["pending"]
+            )
         ).fetchone()
         assert row is not None
         return int(row[0])

@@ -5,11 +5,13 @@ from psycopg import sql
 
 from config.settings import Settings
 from orchestrator import checks, start
-from reembed.database import chunks, columns, connection, ledger
+from reembed.database import chunks, connection, ledger
+from reembed.database import storage as vector_storage
 from reembed.database.ledger import Migration
 from tests import installation
 
 DOCUMENTS = sql.Identifier("documents")
+BOTH_STORAGES = pytest.mark.parametrize("storage", ["column", "companion"])
 
 
 @pytest.fixture
@@ -20,13 +22,19 @@ def documents_table(database: connection.Connection) -> sql.Identifier:
 
 
 @pytest.fixture
+def storage() -> str:
+    """Where the new vectors live; a module that says BOTH_STORAGES runs with each."""
+    return "column"
+
+
+@pytest.fixture
 def planned(
-    database: connection.Connection, settings: Settings, documents_table: sql.Identifier
+    database: connection.Connection, settings: Settings, documents_table: sql.Identifier, storage: str
 ) -> Migration:
     """A migration in chunks of five documents, expanded, in state `planned`."""
-    found = checks.documents_table(database, settings)
-    migration = start.create(database, settings.model_copy(update={"chunk_size": 5}), found)
-    columns.expand(database, migration)
+    settings = settings.model_copy(update={"chunk_size": 5, "storage": storage})
+    migration = start.create(database, settings, checks.documents_table(database, settings))
+    vector_storage.expand(database, migration)
     return migration
 
 

@@ -10,6 +10,9 @@ from reembed.database import chunks, documents, failures, ledger
 from reembed.database.chunks import Claim
 from reembed.database.connection import Connection
 from reembed.database.ledger import Migration
+from tests.integration.conftest import BOTH_STORAGES
+
+pytestmark = BOTH_STORAGES
 
 
 @pytest.fixture
@@ -40,9 +43,19 @@ def fetch(database: Connection, migration: Migration, claim: Claim) -> list[docu
     return documents.fetch_batch(database, migration, claim, after=None, limit=100)
 
 
+def vectors(database: Connection, migration: Migration, where: str) -> list[tuple[object, ...]]:
+    """Vector, model and hash, wherever they live."""
+    query = "SELECT embedding_v2, embedding_v2_model, embedding_v2_hash FROM {} "
+    return database.execute(
+        sql.SQL(query).format(sql.Identifier(migration.table.vectors)) + sql.SQL(where)
+    ).fetchall()
+
+
 def pending(database: Connection, migration: Migration) -> set[int]:
     rows = database.execute(
-        sql.SQL("SELECT id FROM documents d WHERE {}").format(migration.names["pending"])
+        sql.SQL("SELECT d.id FROM documents d {} WHERE {}").format(
+            migration.names["joined"], migration.names["pending"]
+        )
     ).fetchall()
     return {row[0] for row in rows}
 
@@ -130,7 +143,8 @@ def test_a_changed_text_makes_its_vector_stale_and_keeps_it(
     write(database, migration, claim, fetch(database, migration, claim))
     database.execute(statement)
     assert 7 in pending(database, migration)
-    assert database.execute("SELECT embedding_v2 IS NULL FROM documents WHERE id = 7").fetchone() == (False,)
+    kept = vectors(database, migration, "WHERE id = 7")
+    assert [row[0] is None for row in kept] == [False]
 
 
 def test_a_text_rewritten_by_another_trigger_is_noticed_though_set_does_not_name_it(
@@ -167,10 +181,8 @@ def test_a_text_that_is_gone_takes_its_vector_with_it(
     write(database, migration, claim, fetch(database, migration, claim))
     database.execute("ALTER TABLE documents ALTER content DROP NOT NULL")
     database.execute(sql.SQL("UPDATE documents SET content = {} WHERE id = 7").format(sql.SQL(text)))
-    row = database.execute(
-        "SELECT embedding_v2, embedding_v2_model, embedding_v2_hash, embedding IS NULL FROM documents WHERE id = 7"
-    ).fetchone()
-    assert row == (None, None, None, False)
+    assert vectors(database, migration, "WHERE id = 7") in ([(None, None, None)], [])
+    assert database.execute("SELECT embedding IS NULL FROM documents WHERE id = 7").fetchone() == (False,)
     assert 7 not in pending(database, migration)
 
 
@@ -200,12 +212,23 @@ def test_a_service_that_writes_the_new_vector_itself_is_believed_if_it_names_the
     database: Connection, migration: Migration
 ) -> None:
     vector = str([1.0] * 64)
-    with_provenance = (
-        "UPDATE documents SET content = 'mine', embedding_v2 = %s, embedding_v2_model = %s, "
-        "embedding_v2_hash = md5('mine')::uuid WHERE id = 7"
-    )
-    database.execute(with_provenance, [vector, migration.new_model_id])
-    database.execute("UPDATE documents SET content = 'mine', embedding_v2 = %s WHERE id = 14", [vector])
+    if migration.table.companion:
+        companion = sql.Identifier(migration.table.companion)
+        # Before the text, or after it; the row is there or not
+        database.execute(
+            sql.SQL("INSERT INTO {} VALUES (7, %s, %s, md5('mine')::uuid), (14, %s, %s, NULL)").format(
+                companion
+            ),
+            [vector, migration.new_model_id, vector, migration.new_model_id],
+        )
+        database.execute("UPDATE documents SET content = 'mine' WHERE id IN (7, 14)")
+    else:
+        with_provenance = (
+            "UPDATE documents SET content = 'mine', embedding_v2 = %s, embedding_v2_model = %s, "
+            "embedding_v2_hash = md5('mine')::uuid WHERE id = 7"
+        )
+        database.execute(with_provenance, [vector, migration.new_model_id])
+        database.execute("UPDATE documents SET content = 'mine', embedding_v2 = %s WHERE id = 14", [vector])
     assert 7 not in pending(database, migration)
     assert 14 in pending(database, migration)
 
@@ -225,8 +248,10 @@ def test_a_census_counts_vectors_that_no_search_can_use(
     database: Connection, migration: Migration, claim: Claim
 ) -> None:
     write(database, migration, claim, fetch(database, migration, claim))
-    database.execute("UPDATE documents SET embedding_v2 = %s WHERE id = 7", [str([0.0] * 64)])
-    database.execute("UPDATE documents SET embedding_v2 = NULL WHERE id = 14")
+    table = sql.Identifier(migration.table.vectors)
+    spoiled = sql.SQL("UPDATE {} SET embedding_v2 = %s WHERE id = %s").format(table)
+    database.execute(spoiled, [str([0.0] * 64), 7])
+    database.execute(spoiled, [None, 14])
     assert documents.census(database, migration).invalid == 2
     assert documents.mark_pending(database, migration) == 2
     assert {7, 14} <= pending(database, migration)

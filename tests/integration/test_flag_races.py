@@ -11,7 +11,7 @@ from psycopg import sql
 from config.settings import Settings
 from orchestrator import checks, flag, start
 from orchestrator.embedded.stack import Stack
-from reembed.database import catalog, columns, connection, indexes, ledger
+from reembed.database import catalog, connection, indexes, ledger, storage
 from reembed.database.connection import Connection
 from reembed.database.ledger import Migration
 from tests import installation
@@ -75,7 +75,7 @@ def test_a_start_that_was_aborted_while_it_waited_leaves_nothing_behind(
     planned = start.create(database, settings, checks.documents_table(database, settings))
     flag.abort(database, planned)
     with pytest.raises(ledger.WrongState, match=r"is aborted, so it cannot begin"):
-        columns.expand(database, planned)
+        storage.expand(database, planned)
     assert "embedding_v2" not in checks.documents_table(database, settings).columns
 
 

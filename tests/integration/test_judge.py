@@ -1,6 +1,5 @@
 """The judgement of real columns: sound ones pass, and each way to spoil one is caught."""
 
-import numpy as np
 import pytest
 from psycopg import sql
 
@@ -8,26 +7,28 @@ from config.settings import Settings
 from orchestrator import checks, start
 from orchestrator.embedding_server import models
 from orchestrator.validation import judge
-from reembed.database import chunks, columns, documents, ledger
+from reembed.database import chunks, documents, ledger, validations
+from reembed.database import storage as vector_storage
 from reembed.database.connection import Connection
 from reembed.database.ledger import Migration
 from tests import installation
+from tests.integration.conftest import BOTH_STORAGES
 
 COUNT = 420
+pytestmark = BOTH_STORAGES
 
 
 @pytest.fixture
-def filled(database: Connection, settings: Settings) -> Migration:
-    return fill(database, settings)
+def filled(database: Connection, settings: Settings, storage: str) -> Migration:
+    return fill(database, settings, storage)
 
 
-def fill(database: Connection, settings: Settings) -> Migration:
+def fill(database: Connection, settings: Settings, storage: str) -> Migration:
     """A migration with the right vector beside each of its documents, ready to be judged."""
     installation.make_table(database, sql.Identifier("documents"), installation.texts(COUNT))
-    found = checks.documents_table(database, settings)
-    one_chunk = settings.model_copy(update={"index_method": "none", "chunk_size": COUNT})
-    migration = start.create(database, one_chunk, found)
-    columns.expand(database, migration)
+    one_chunk = settings.model_copy(update={"index_method": "none", "chunk_size": COUNT, "storage": storage})
+    migration = start.create(database, one_chunk, checks.documents_table(database, one_chunk))
+    vector_storage.expand(database, migration)
     chunks.plan(database, migration)
     for state in ("backfilling", "indexing", "validating"):
         ledger.change_state(database, ledger.get(database, migration.id), state)
@@ -43,6 +44,12 @@ def fill(database: Connection, settings: Settings) -> Migration:
     return ledger.get(database, migration.id)
 
 
+def spoil(database: Connection, migration: Migration, assignment: str) -> None:
+    """Write to the new vectors and what stands beside them, wherever they live."""
+    table = sql.Identifier(migration.table.vectors)
+    database.execute(sql.SQL("UPDATE {} SET ").format(table) + sql.SQL(assignment))
+
+
 def faults(database: Connection, settings: Settings, migration: Migration) -> list[str]:
     return judge.judge(database, settings, migration).faults
 
@@ -52,7 +59,7 @@ def test_a_sound_column_passes_and_its_judgement_is_stored(
 ) -> None:
     verdict = judge.judge(database, settings, filled)
     assert verdict.passed, verdict.faults
-    stored = ledger.last_validation(database, filled.id)
+    stored = validations.last(database, filled.id)
     assert stored is not None
     assert stored["passed"] is True
     assert stored["report"] == verdict.as_json()
@@ -62,9 +69,11 @@ def test_a_column_shifted_by_one_row_is_caught(
     database: Connection, settings: Settings, filled: Migration
 ) -> None:
     database.execute(
-        "UPDATE documents d SET embedding_v2 = s.shifted FROM "
-        "(SELECT id, lag(embedding_v2, 1, embedding_v2) OVER (ORDER BY id) AS shifted FROM documents) s "
-        "WHERE s.id = d.id"
+        sql.SQL(
+            "UPDATE {0} d SET embedding_v2 = s.shifted FROM "
+            "(SELECT id, lag(embedding_v2, 1, embedding_v2) OVER (ORDER BY id) AS shifted FROM {0}) s "
+            "WHERE s.id = d.id"
+        ).format(sql.Identifier(filled.table.vectors))
     )
     found = faults(database, settings, filled)
     assert any("nowhere near what their old one says" in fault for fault in found), found
@@ -107,6 +116,7 @@ SPOILT = {
 def test_a_spoilt_column_does_not_pass_and_the_finding_says_how(
     database: Connection, settings: Settings, filled: Migration, statement: str, finding: str
 ) -> None:
+    statement = statement.replace("documents", filled.table.vectors)
     assert database.execute(statement.replace("%", "%%"), []).rowcount > 0
     verdict = judge.judge(database, settings, filled)
     assert not verdict.passed
@@ -121,19 +131,27 @@ def test_a_model_that_is_silently_another_is_caught(
     others = models.embed("lexical-words", [row[1] for row in rows], 64)
     with database.cursor() as cursor:
         cursor.executemany(
-            "UPDATE documents SET embedding_v2 = %s WHERE id = %s",
+            sql.SQL("UPDATE {} SET embedding_v2 = %s WHERE id = %s").format(
+                sql.Identifier(filled.table.vectors)
+            ),
             [(vector, row[0]) for vector, row in zip(others, rows, strict=True)],
         )
     verdict = judge.judge(database, settings, filled)
     assert [found.id for found in verdict.findings if found.severity == "fault"] == ["not_the_model"]
 
 
-def test_old_vectors_copied_into_the_new_column_are_caught(database: Connection, settings: Settings) -> None:
+def test_old_vectors_copied_into_the_new_column_are_caught(
+    database: Connection, settings: Settings, storage: str
+) -> None:
     # Given two models of one width
     as_wide = settings.model_copy(update={"embed_dimensions": installation.OLD_DIMENSIONS})
-    migration = fill(database, as_wide)
+    migration = fill(database, as_wide, storage)
     assert judge.judge(database, as_wide, migration).passed
-    database.execute("UPDATE documents SET embedding_v2 = embedding")
+    database.execute(
+        sql.SQL("UPDATE {} v SET embedding_v2 = d.embedding FROM documents d WHERE d.id = v.id").format(
+            sql.Identifier(migration.table.vectors)
+        )
+    )
     verdict = judge.judge(database, as_wide, migration)
     assert "copied" in {found.id for found in verdict.findings if found.severity == "fault"}
 
@@ -150,11 +168,9 @@ def test_a_provider_that_is_away_leaves_a_note_and_no_fault(
 def test_missing_stale_and_invalid_vectors_are_counted_over_every_row(
     database: Connection, settings: Settings, filled: Migration
 ) -> None:
-    database.execute("UPDATE documents SET embedding_v2_model = NULL WHERE id = 7")
-    database.execute("UPDATE documents SET embedding_v2_hash = md5('other')::uuid WHERE id IN (14, 21)")
-    database.execute(
-        "UPDATE documents SET embedding_v2 = %s WHERE id IN (28, 35, 42)", [np.zeros(64, np.float32)]
-    )
+    spoil(database, filled, "embedding_v2_model = NULL WHERE id = 7")
+    spoil(database, filled, "embedding_v2_hash = md5('other')::uuid WHERE id IN (14, 21)")
+    spoil(database, filled, f"embedding_v2 = '{[0.0] * 64}' WHERE id IN (28, 35, 42)")
     found = faults(database, settings, filled)
     assert [fault.split(":")[0] for fault in found] == [
         "1 documents have no fresh vector",
@@ -172,9 +188,9 @@ def test_a_judgement_holds_no_text(database: Connection, settings: Settings, fil
 def test_judging_again_opens_and_closes_the_gate(
     database: Connection, settings: Settings, filled: Migration
 ) -> None:
-    database.execute("UPDATE documents SET embedding_v2_model = NULL WHERE id = 7")
+    spoil(database, filled, "embedding_v2_model = NULL WHERE id = 7")
     judge.again(database, settings, filled, None)
     assert ledger.get(database, filled.id).state == "needs_review"
-    database.execute("UPDATE documents SET embedding_v2_model = %s", [filled.new_model_id])
+    spoil(database, filled, f"embedding_v2_model = {filled.new_model_id}")
     judge.again(database, settings, ledger.get(database, filled.id), None)
     assert ledger.get(database, filled.id).state == "ready"

@@ -13,7 +13,7 @@ from orchestrator import checks, start
 from orchestrator.demo import corpus
 from orchestrator.embedding_server import models
 from orchestrator.validation import judge
-from reembed.database import chunks, columns, documents, ledger
+from reembed.database import chunks, documents, ledger, storage, validations
 from reembed.database.connection import Connection
 from reembed.database.ledger import Migration
 from tests import installation
@@ -41,7 +41,7 @@ def filled(
     installation.make_table(database, sql.Identifier("documents"), [rest for _, rest in collection])
     environment = settings.model_copy(update={"index_method": "none", "chunk_size": len(collection)})
     migration = start.create(database, environment, checks.documents_table(database, settings))
-    columns.expand(database, migration)
+    storage.expand(database, migration)
     chunks.plan(database, migration)
     for state in ("backfilling", "indexing", "validating"):
         ledger.change_state(database, ledger.get(database, migration.id), state)
@@ -98,7 +98,7 @@ def test_judged_queries_give_what_the_reference_gives(
         assert scores.mrr == pytest.approx(expected[RR], abs=1e-9)
     assert verdict.as_json()["verdict"] == found.verdict
     # What is stored for the gate says the same
-    stored = ledger.last_validation(database, filled.id)
+    stored = validations.last(database, filled.id)
     assert stored is not None
     assert stored["report"]["quality"]["old"]["ndcg_at_10"] == found.old.ndcg_at_10
 

@@ -13,7 +13,7 @@ from reembed.database.ledger import Migration
 
 STATES = {
     "planned", "backfilling", "paused", "indexing", "validating", "ready", "needs_review",
-    "switched", "cleaned", "aborted", "failed",
+    "switched", "cleaning", "cleaned", "aborted", "failed",
 }  # fmt: skip
 
 

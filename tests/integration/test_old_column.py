@@ -12,10 +12,12 @@ from reembed.database.connection import Connection
 from reembed.database.ledger import Migration
 from reembed.settings import Model
 from tests import installation
+from tests.integration.conftest import BOTH_STORAGES
 from workers import backfill, sides
 from workers.tools import Tools
 
 VECTOR = str([0.5] * installation.OLD_DIMENSIONS)
+pytestmark = BOTH_STORAGES
 
 
 @pytest.fixture
@@ -96,6 +98,18 @@ def test_a_rollback_knows_which_documents_it_would_hide_and_which_it_would_find_
 ) -> None:
     database.execute(statement)
     assert suffering(database, switched) == (hidden, stale)
+
+
+def test_an_old_vector_that_was_missing_before_the_migration_is_known_to_be_missing(
+    database: Connection, settings: Settings, migration: Migration
+) -> None:
+    with database.transaction():
+        # As it may have been before there was any trigger
+        database.execute("ALTER TABLE documents DISABLE TRIGGER USER")
+        database.execute("UPDATE documents SET embedding = NULL WHERE id = 7")
+        database.execute("ALTER TABLE documents ENABLE TRIGGER USER")
+    embed(settings, migration, 1, 2, 3)
+    assert suffering(database, migration) == (1, 0)
 
 
 def test_while_the_old_model_answers_changed_and_new_documents_get_their_old_vector_too(
@@ -182,7 +196,9 @@ def test_the_judgement_compares_no_old_vector_of_another_text(
 ) -> None:
     database.execute("UPDATE documents SET content = 'changed words' WHERE id = 7")
     database.execute(
-        "UPDATE documents SET embedding_v2_model = %s, embedding_v2_hash = md5(content)::uuid WHERE id = 7",
+        sql.SQL(
+            "UPDATE {} SET embedding_v2_model = %s, embedding_v2_hash = md5('changed words')::uuid WHERE id = 7"
+        ).format(sql.Identifier(switched.table.vectors)),
         [switched.new_model_id],
     )
     assert "7" not in {row.id for row in comparison.sample(database, switched, 12, 100)}

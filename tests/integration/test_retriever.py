@@ -7,15 +7,18 @@ import pytest
 from psycopg.pq import TransactionStatus
 
 from config.settings import Settings
-from orchestrator import flag
-from reembed.database import indexes, ledger
+from orchestrator import flag, homecoming
+from reembed.database import companion, indexes, ledger
 from reembed.database.connection import Connection
 from reembed.database.ledger import Migration
 from reembed.embedding.provider import Provider
 from reembed.retrieval import Retriever
 from tests import installation
+from tests.integration.conftest import BOTH_STORAGES
 from workers import backfill
 from workers.tools import Tools
+
+pytestmark = BOTH_STORAGES
 
 
 @pytest.fixture
@@ -61,6 +64,7 @@ def test_a_search_on_an_idle_connection_holds_no_transaction_while_the_provider_
     settings: Settings,
     meanwhile: Callable[[Callable[[], None]], None],
     fixture: str,
+    storage: str,
 ) -> None:
     request.getfixturevalue(fixture)
     seen = []
@@ -77,14 +81,23 @@ def move(database: Connection, migration: Migration, *verbs: str) -> None:
         current = ledger.get(database, migration.id)
         if verb == "switch":
             flag.switch(database, current, force=False)
+        elif verb == "half a cleanup" and current.table.companion:
+            homecoming._make_room(database, current, ())
+            companion.move(database, ledger.get(database, current.id), after=None, limit=6)
         else:
             flag.cleanup(database, current)
 
 
 @pytest.mark.parametrize(
     ("before", "between"),
-    [((), ("switch", "cleanup")), (("switch",), ("cleanup",)), ((), ("switch",))],
-    ids=["old name, other vectors", "new name gone", "both still there"],
+    [
+        ((), ("switch", "cleanup")),
+        (("switch",), ("cleanup",)),
+        ((), ("switch",)),
+        ((), ("switch", "half a cleanup")),
+        (("switch",), ("half a cleanup",)),
+    ],
+    ids=["old name, other vectors", "new name gone", "both still there", "half-way home", "still away"],
 )
 def test_a_search_that_read_the_flag_before_the_names_changed_still_answers_rightly(
     database: Connection,

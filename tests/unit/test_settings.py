@@ -29,7 +29,7 @@ def _database(monkeypatch: pytest.MonkeyPatch) -> None:
             "9999",
             "EMBED_BATCH_SIZE cannot be used: Input should be less than or equal to 2048.",
         ),
-        ("STORAGE", "companion", "STORAGE cannot be used: Input should be 'column'."),
+        ("STORAGE", "elsewhere", "STORAGE cannot be used: Input should be 'column' or 'companion'."),
     ],
 )
 def test_a_bad_value_is_named_with_the_reason(
