@@ -2,7 +2,7 @@
 
 from orchestrator import homecoming
 from reembed import errors
-from reembed.database import catalog, columns, documents, ledger, locking, storage, validations
+from reembed.database import catalog, columns, documents, flags, ledger, locking, storage, validations
 from reembed.database.connection import Connection
 from reembed.database.ledger import Migration
 
@@ -18,6 +18,13 @@ class NotSwitched(errors.Refused):
     """Migration {migration} is {state}: the old column is the one in use, so it cannot {verb}.
 
     `reembed switch` comes first.
+    """
+
+
+class CanaryOut(errors.Refused):
+    """Migration {migration} has a canary: {percent} % of the keys read the new column, so it cannot be aborted.
+
+    `reembed rollback` comes first.
     """
 
 
@@ -39,10 +46,14 @@ class TooLate(errors.Refused):
     """
 
 
-def switch(connection: Connection, migration: Migration, *, force: bool) -> None:
-    """Searches go to the new column from their next query on. Raises NotReady."""
+def switch(connection: Connection, migration: Migration, *, percent: int = 100, force: bool) -> None:
+    """Searches go to the new column within a second, or those for a part of the keys do.
+
+    To lower the share, also from all of them, needs no judgement. Raises NotReady, ledger.WrongState.
+    """
+    lowered = percent < (100 if migration.state == "switched" else migration.canary_percent)
     allowed = ("ready", "needs_review") if force else ("ready",)
-    if migration.state not in allowed:
+    if not lowered and migration.state not in allowed:
         raise NotReady(
             migration=migration.id,
             state=migration.state,
@@ -50,21 +61,25 @@ def switch(connection: Connection, migration: Migration, *, force: bool) -> None
             if migration.state in ("planned", "backfilling", "paused", "indexing", "validating")
             else "",
         )
-    _change(connection, migration, "switched", "switch")
+    if percent == 100:
+        _change_flag(connection, migration, "switched", 0, "switch")
+    else:
+        _change_flag(connection, migration, _unswitched(connection, migration), percent, "switch")
 
 
 def rollback(connection: Connection, migration: Migration) -> documents.OldPending:
-    """Searches go back to the old column from their next query on. Returns the documents that suffer from it.
+    """Searches go back to the old column within a second; those of a canary do, too.
 
-    Raises NotSwitched, NoWayBack.
+    Returns the documents that suffer from it. Raises NotSwitched, NoWayBack.
     """
     if migration.state in ("cleaning", "cleaned"):
         raise NoWayBack(migration=migration.id, state=migration.state)
+    if migration.canary_percent:
+        _change_flag(connection, migration, migration.state, 0, "roll back")
+        return documents.count_old_pending(connection, migration)
     if migration.state != "switched":
         raise NotSwitched(migration=migration.id, state=migration.state, verb="roll back")
-    validation = validations.last(connection, migration.id)
-    passed = validation is not None and validation["passed"]
-    _change(connection, migration, "ready" if passed else "needs_review", "roll back")
+    _change_flag(connection, migration, _unswitched(connection, migration), 0, "roll back")
     return documents.count_old_pending(connection, migration)
 
 
@@ -112,7 +127,7 @@ def refuse_pending(connection: Connection, migration: Migration) -> None:
 def abort(connection: Connection, migration: Migration) -> None:
     """Drop what `start` added. Workers that are at it notice at their next write.
 
-    Raises TooLate, locking.TableBusy; nothing has changed then.
+    Raises TooLate, CanaryOut, locking.TableBusy; nothing has changed then.
     """
     refuse_abort(migration)
 
@@ -124,11 +139,28 @@ def abort(connection: Connection, migration: Migration) -> None:
 
 
 def refuse_abort(migration: Migration) -> None:
-    """Raises TooLate."""
+    """Raises TooLate, CanaryOut."""
+    if migration.canary_percent:
+        raise CanaryOut(migration=migration.id, percent=migration.canary_percent)
     if migration.state in ("switched", "cleaning", "cleaned", "aborted"):
         raise TooLate(migration=migration.id, state=migration.state)
 
 
 def _change(connection: Connection, migration: Migration, to_state: str, verb: str) -> None:
     if not ledger.change_state(connection, migration, to_state):
+        raise ledger.wrong_state(ledger.get(connection, migration.id), verb)
+
+
+def _unswitched(connection: Connection, migration: Migration) -> str:
+    """The state of a migration that not all searches depend on."""
+    if migration.state != "switched":
+        return migration.state
+    validation = validations.last(connection, migration.id)
+    return "ready" if validation is not None and validation["passed"] else "needs_review"
+
+
+def _change_flag(
+    connection: Connection, migration: Migration, to_state: str, to_percent: int, verb: str
+) -> None:
+    if not flags.change(connection, migration, to_state, to_percent):
         raise ledger.wrong_state(ledger.get(connection, migration.id), verb)

@@ -8,9 +8,10 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
-from reembed.database import chunks, documents, failures, flags, validations
+from reembed.database import chunks, documents, failures, flags, ledger, searches, validations
 from reembed.database.connection import Connection
 from reembed.database.ledger import Migration
+from reembed.database.searches import ShadowReport, SideReport
 
 _BACKFILL = ("planned", "backfilling", "paused", "failed", "indexing")
 # Workers claim within a second of a message; silence longer than this has a reason
@@ -56,6 +57,11 @@ class Status:
     waiting_for: str | None
     active_column: str
     canary_percent: int
+    """The share of keys whose searches read the new column."""
+    searches: dict[ledger.Side, SideReport]
+    """Live searches that services counted, by the side that answered, since the migration was ready."""
+    shadow: ShadowReport | None
+    """Live searches that ran on both sides."""
 
     def as_json(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
@@ -126,7 +132,11 @@ def status(connection: Connection, migration: Migration) -> Status:
         eta_seconds=pending / rate if rate and migration.state == "backfilling" else None,
         waiting_for=waiting_for(migration.state, migration.reason, counts),
         active_column=flag.active().column if flag else migration.table.old,
-        canary_percent=100 if migration.state in ("switched", "cleaning") else 0,
+        canary_percent=100
+        if migration.state in ("switched", "cleaning", "cleaned")
+        else migration.canary_percent,
+        searches=searches.by_side(connection, migration.id),
+        shadow=searches.shadow(connection, migration.id),
     )
 
 

@@ -88,6 +88,12 @@ class Settings(BaseSettings):
     # Overrides the flag in the database for this process: true is the new column, false the old one
     use_v2_embeddings: bool | None = None
 
+    # Whether a process that searches opens one connection of its own to DATABASE_URL, in the background: to hear of the
+    # flag at once, to count searches by side, and for the shadow
+    search_background: bool = False
+    # Percent of live searches that run on the other side as well, after they were answered
+    shadow_percent: float = Field(default=0.0, ge=0, le=100)
+
     # Seconds one request to the provider may take before it counts as unavailable
     provider_timeout_seconds: float = Field(default=60.0, gt=0)
 

@@ -7,18 +7,32 @@ from orchestrator.command import session
 
 
 @click.command()
+@click.option(
+    "--percent",
+    type=click.IntRange(1, 100),
+    default=100,
+    metavar="P",
+    help="Only this share of the keys that services search with: a canary.",
+)
 @click.option("--force", is_flag=True, help="Even if the validation did not pass.")
-def switch(force: bool) -> None:
-    """Searches go to the new column from their next query on."""
+def switch(percent: int, force: bool) -> None:
+    """Searches go to the new column, within a second."""
     with session.opened() as (database, settings):
         migration = session.migration_of(database, settings)
-        flag.switch(database, migration, force=force)
-    click.echo(f"searches read {migration.table.new} now; `reembed rollback` leads back at once.")
+        flag.switch(database, migration, percent=percent, force=force)
+    new = migration.table.new
+    if percent == 100:
+        click.echo(f"searches read {new} now; `reembed rollback` leads back at once.")
+        return
+    click.echo(
+        f"searches with a key read {new} for {percent} % of the keys now; `reembed status` shows both sides, "
+        "`reembed rollback` leads back at once."
+    )
 
 
 @click.command()
 def rollback() -> None:
-    """Searches go back to the old column from their next query on."""
+    """Searches go back to the old column, within a second; a canary's as well."""
     with session.opened() as (database, settings):
         migration = session.migration_of(database, settings)
         suffering = flag.rollback(database, migration)

@@ -6,6 +6,7 @@ from orchestrator import progress
 from orchestrator.command import session, waiting
 from orchestrator.progress import Status
 from reembed.database import ledger
+from reembed.database.searches import ShadowReport, SideReport
 
 
 @click.command()
@@ -39,8 +40,11 @@ def _table(status: Status) -> str:
         ),
         ("chunks", ", ".join(f"{count:,} {state}" for state, count in status.chunks.items())),
         ("rate", rate),
-        ("searches", f"read {status.active_column}"),
+        ("searches", f"read {status.active_column}" + _canary(status)),
     ]
+    rows += [(f"{side} side", _side(report)) for side, report in status.searches.items() if report.searches]
+    if status.shadow:
+        rows.append(("shadow", _shadow(status.shadow)))
     if status.eta_seconds is not None:
         rows.append(("time left", progress.duration(status.eta_seconds)))
     if status.pending and status.lag_seconds is not None:
@@ -55,3 +59,22 @@ def _table(status: Status) -> str:
     if status.waiting_for:
         rows.append(("waiting for", status.waiting_for))
     return "\n".join(f"{name:<12}{value}" for name, value in rows)
+
+
+def _canary(status: Status) -> str:
+    if 0 < status.canary_percent < 100:
+        return f"; {status.canary_percent} % of the keys read the new column"
+    return ""
+
+
+def _side(report: SideReport) -> str:
+    return f"{report.searches:,} searches, {report.mean_ms:.1f} ms on average, 95 % within {report.p95_ms:.1f} ms"
+
+
+def _shadow(report: ShadowReport) -> str:
+    interval = (
+        f" ({report.overlap_ci95[0]:.2f} to {report.overlap_ci95[1]:.2f})" if report.overlap_ci95 else ""
+    )
+    return (
+        f"{report.searches:,} searches on both sides, overlap@{report.k} {report.overlap_mean:.2f}{interval}"
+    )

@@ -61,6 +61,27 @@ class _VectorLoader(adapt.Loader):
         return decode(data)
 
 
+@dataclass(frozen=True)
+class Query:
+    """A parameter of type vector, for connections that know nothing of pgvector: float32 of shape (dimensions,)."""
+
+    vector: NDArray[np.float32]
+
+
+class _QueryDumper(adapt.Dumper):
+    """Without an oid: the query has to say CAST(... AS vector)."""
+
+    format = pq.Format.BINARY
+
+    def dump(self, obj: Query) -> Buffer:
+        return struct.pack(">HH", len(obj.vector), 0) + obj.vector.astype(">f4").tobytes()
+
+
+def register_query(cursor: psycopg.Cursor[Any] | psycopg.AsyncCursor[Any]) -> None:
+    """Teach one cursor about Query, and its connection nothing: that is the caller's."""
+    cursor.adapters.register_dumper(Query, _QueryDumper)
+
+
 def register(connection: psycopg.Connection[Any]) -> None:
     """Teach a connection about vectors; does nothing where the extension is missing."""
     info = TypeInfo.fetch(connection, "vector")

@@ -1,5 +1,6 @@
 """What the catalog says about the user's table, and whether reembed can work with it."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -169,17 +170,24 @@ def describe(
 
 def schema_of(connection: Connection, name: str) -> str:
     """The schema that a bare table name means by the search path. Raises NoTable."""
-    row = queries.run(connection, "describe_table", None, table=table.quoted(None, name)).fetchone()
-    if row is None:
+    return schema_in(
+        queries.run(connection, "describe_table", None, table=table.quoted(None, name)).fetchall(), name
+    )
+
+
+def schema_in(rows: Sequence[Mapping[str, Any]], name: str) -> str:
+    """The same from the rows of `describe_table`. Raises NoTable."""
+    if not rows:
         raise NoTable(name=name)
-    return str(row["schema"])
+    return str(rows[0]["schema"])
 
 
-def vector_type(connection: Connection, schema: str, name: str, column: str) -> tuple[VectorType, int]:
-    """Type and width of a vector column. Raises NoColumn, WrongColumn."""
-    rows = queries.run(connection, "describe_columns", None, table=table.quoted(schema, name))
+def vector_type_in(
+    rows: Sequence[Mapping[str, Any]], title: str, column: str, variable: str
+) -> tuple[VectorType, int]:
+    """Type and width of a vector column, from the rows of `describe_columns`. Raises NoColumn, WrongColumn."""
     columns = {row["name"]: row for row in rows}
-    found = _column(columns, f"{schema}.{name}", column, "OLD_COLUMN", _VECTOR_TYPES, "a vector or halfvec")
+    found = _column(columns, title, column, variable, _VECTOR_TYPES, "a vector or halfvec")
     return found["type"], max(found["width"], 0)
 
 
@@ -190,8 +198,13 @@ def indexes_on(connection: Connection, documents: table.Table, column: str) -> t
 
 
 def _column(
-    columns: dict[str, dict[str, Any]], title: str, name: str, variable: str, types: set[str], needed: str
-) -> dict[str, Any]:
+    columns: Mapping[str, Mapping[str, Any]],
+    title: str,
+    name: str,
+    variable: str,
+    types: set[str],
+    needed: str,
+) -> Mapping[str, Any]:
     column = columns.get(name)
     if column is None:
         raise NoColumn(table=title, column=name, columns=", ".join(columns), variable=variable)

@@ -72,6 +72,14 @@ def similarity(distance: sql.Composable, metric: settings.Metric) -> sql.Compose
     return sql.SQL(_SIMILARITIES[metric]).format(distance)
 
 
+def full_similarity(
+    column: sql.Composable, query: sql.Composable, metric: settings.Metric, column_type: VectorType
+) -> sql.Composed:
+    """The similarity by all that the column keeps, also where the index keeps half of it."""
+    between = sql.SQL("{} {} {}::{}").format(column, sql.SQL(_OPERATORS[metric]), query, sql.SQL(column_type))
+    return similarity(between, metric)
+
+
 def operator_class(metric: settings.Metric, column_type: VectorType, dimensions: int) -> sql.Composable:
     """pgvector's operator class for an index on such a column."""
     return sql.Identifier(f"{index_type(column_type, dimensions)}_{metric}_ops")

@@ -53,6 +53,8 @@ class Migration:
     chunk_size: int
     state: str
     reason: str | None
+    canary_percent: int = 0
+    """Before the switch: the share of all keys whose searches read the new column."""
     home_index: str | None = None
     """While vectors come home from a companion: the name that their index will have."""
 
@@ -235,5 +237,6 @@ def _load(connection: Connection, row: dict[str, Any]) -> Migration:
         chunk_size=row["chunk_size"],
         state=row["state"],
         reason=row["reason"],
+        canary_percent=row["canary_percent"],
         home_index=row["home_index"],
     )  # fmt: skip

@@ -473,13 +473,55 @@ INSERT INTO reembed.validations (migration_id, passed, report) VALUES (%(migrati
 SELECT passed, report, created_at FROM reembed.validations WHERE migration_id = %(migration_id)s ORDER BY id DESC LIMIT 1
 
 -- read_flag --
--- The flag of one table, with the models of both sides
-SELECT f.state, f.era, f.metric, f.old_column, f.old_type, f.old_dimensions, f.new_column, f.companion,
+-- The flag of one table, with the models of both sides, and the era, in one snapshot. Always a row: without a migration
+-- there is an era all the same
+SELECT reembed.era(%(schema)s, %(name)s) AS era,
+       f.migration_id, f.state, f.canary_percent, f.metric, f.old_column, f.old_type, f.old_dimensions,
+       f.new_column, f.companion,
        to_jsonb(o) - 'id' AS old_model, to_jsonb(n) - 'id' AS new_model
-  FROM reembed.flags f
+  FROM (VALUES (1)) always
+  LEFT JOIN reembed.flags f ON f.schema_name = %(schema)s AND f.table_name = %(name)s
   LEFT JOIN reembed.models o ON o.id = f.old_model
-  JOIN reembed.models n ON n.id = f.new_model
- WHERE f.schema_name = %(schema)s AND f.table_name = %(name)s
+  LEFT JOIN reembed.models n ON n.id = f.new_model
+
+-- change_flag --
+-- A compare-and-set of state and canary together. The time is that of a change of state
+UPDATE reembed.migrations
+   SET state = %(to_state)s, canary_percent = %(to_percent)s, reason = NULL,
+       changed_at = CASE WHEN state = %(to_state)s THEN changed_at ELSE now() END
+ WHERE id = %(migration_id)s AND state = %(from_state)s AND canary_percent = %(from_percent)s
+
+-- listen --
+-- To what the trigger `tell` says
+LISTEN reembed_flag
+
+-- count_searches --
+-- What one process counted since it last did. In the order of the key, so that two processes cannot wait for each other
+INSERT INTO reembed.searches (migration_id, side, milliseconds, searches, seconds)
+SELECT v.migration_id, v.side, v.milliseconds, v.searches, v.seconds
+  FROM unnest(%(migrations)s::bigint[], %(sides)s::text[], %(classes)s::float8[], %(searches)s::bigint[],
+              %(seconds)s::float8[]) AS v(migration_id, side, milliseconds, searches, seconds)
+ ORDER BY v.migration_id, v.side, v.milliseconds
+ON CONFLICT (migration_id, side, milliseconds) DO UPDATE
+   SET searches = reembed.searches.searches + EXCLUDED.searches, seconds = reembed.searches.seconds + EXCLUDED.seconds
+
+-- add_shadow --
+-- One search that ran on both sides
+INSERT INTO reembed.shadows (migration_id, k, searches, overlap, overlap_squares)
+VALUES (%(migration_id)s, %(k)s, 1, %(overlap)s, %(overlap)s::float8 ^ 2)
+ON CONFLICT (migration_id, k) DO UPDATE
+   SET searches = reembed.shadows.searches + 1, overlap = reembed.shadows.overlap + EXCLUDED.overlap,
+       overlap_squares = reembed.shadows.overlap_squares + EXCLUDED.overlap_squares
+
+-- list_searches --
+-- Both sides, by class of duration
+SELECT side, milliseconds, searches, seconds FROM reembed.searches
+ WHERE migration_id = %(migration_id)s ORDER BY side, milliseconds
+
+-- read_shadow --
+-- By the number of results that most of them compared
+SELECT k, searches, overlap, overlap_squares FROM reembed.shadows
+ WHERE migration_id = %(migration_id)s ORDER BY searches DESC, k LIMIT 1
 
 -- describe_table --
 -- The user's table, as the catalog has it; no row where there is none
@@ -839,15 +881,33 @@ SELECT d.{id}::text AS id, {v}.{new_hash} AS content_hash
  ORDER BY {distance} LIMIT %(limit)s
 
 -- search --
--- The nearest documents by the flag, from the table or from its companion. `era` proves that the column's name still means what the flag said
+-- The nearest documents by the flag, from the table or from its companion
 SELECT d.{id} AS id, d.{content} AS content, {similarity} AS similarity
-  FROM {table} d {joined}
- WHERE {column} IS NOT NULL AND {unchanged}
- ORDER BY {distance} LIMIT %(limit)s
+  FROM {table} d {searched}
+ WHERE {column} IS NOT NULL AND {unchanged} AND {filter}
+ ORDER BY {distance} LIMIT {limit}
+
+-- searched --
+-- Fragment: the companion. Its key has another name here, so that a caller's filter may say `id`
+JOIN {companion} n (reembed_key) ON n.reembed_key = d.{id}
+
+-- filter --
+-- Fragment: what a caller wants besides; a comment at its end ends there
+(
+{where}
+)
 
 -- unchanged --
--- Fragment: `cleanup` has not given the column's name to other vectors since the flag was read
-%(era)s = coalesce((SELECT f.era FROM reembed.flags f WHERE f.schema_name = %(schema)s AND f.table_name = %(name)s), 0)
+-- Fragment: column names mean what they meant when the flag was read
+%(reembed_era)s = reembed.era(%(reembed_schema)s, %(reembed_name)s)
+
+-- still_without_ledger --
+-- Fragment: the same where there was no ledger when somebody looked for the flag
+to_regclass('reembed.migrations') IS NULL
+
+-- set_locally --
+-- What a caller wants of this search alone
+SELECT set_config(s.name, s.value, true) FROM unnest(%(names)s::text[], %(values)s::text[]) AS s(name, value)
 
 -- describe_pages --
 -- How full the table's pages are, over all its partitions, by the last ANALYZE

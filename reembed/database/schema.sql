@@ -97,13 +97,17 @@ CREATE TABLE reembed.migrations (
     state          text NOT NULL DEFAULT 'planned' CHECK (state IN (
         'planned', 'backfilling', 'paused', 'indexing', 'validating', 'ready', 'needs_review',
         'switched', 'cleaning', 'cleaned', 'aborted', 'failed')),
+    -- Before the switch: the share of all keys whose searches read the new column already (reembed.bucket)
+    canary_percent integer NOT NULL DEFAULT 0 CHECK (canary_percent BETWEEN 0 AND 99),
     -- Why it waits or stopped, for a person to read
     reason         text,
     created_at     timestamptz NOT NULL DEFAULT now(),
     changed_at     timestamptz NOT NULL DEFAULT now(),
     -- When the schedule last put all that was pending into chunks
     looked_at      timestamptz,
-    CHECK (old_column <> new_column)
+    CHECK (old_column <> new_column),
+    -- A canary reads a column that was filled, indexed and judged, and ends with the switch
+    CHECK (canary_percent = 0 OR state IN ('ready', 'needs_review'))
 );
 
 -- A table has at most one migration under way
@@ -113,6 +117,17 @@ CREATE UNIQUE INDEX one_active_migration_per_table
 -- A forbidden change of state fails, whoever tries it
 CREATE TRIGGER check_transition BEFORE UPDATE OF state ON reembed.migrations
     FOR EACH ROW WHEN (OLD.state <> NEW.state) EXECUTE FUNCTION reembed.check_transition('migration');
+
+CREATE FUNCTION reembed.tell() RETURNS trigger
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    PERFORM pg_notify('reembed_flag', format('%I.%I', NEW.schema_name, NEW.table_name));
+    RETURN NULL;
+END $$;
+
+-- Services that listen hear of the flag when the change commits, whoever makes it
+CREATE TRIGGER tell AFTER INSERT OR UPDATE OF state, canary_percent ON reembed.migrations
+    FOR EACH ROW EXECUTE FUNCTION reembed.tell();
 
 -- An id range, one Celery task
 CREATE TABLE reembed.chunks (
@@ -177,23 +192,86 @@ CREATE TABLE reembed.validations (
     created_at   timestamptz NOT NULL DEFAULT now()
 );
 
+-- Live searches while both columns can be searched, by the side that answered and by a class of durations. Services add
+-- what they counted every few seconds, so that a search itself writes nothing; what a dying process had not yet added is lost
+CREATE TABLE reembed.searches (
+    migration_id bigint NOT NULL REFERENCES reembed.migrations ON DELETE CASCADE,
+    side         text NOT NULL CHECK (side IN ('new', 'old')),
+    -- The class: no search in it took the database longer, and none in it half as long
+    milliseconds double precision NOT NULL,
+    searches     bigint NOT NULL,
+    -- All of them together
+    seconds      double precision NOT NULL,
+    PRIMARY KEY (migration_id, side, milliseconds)
+);
+
+-- Live searches that ran on both sides: sums alone, never a text and never the id of a document
+CREATE TABLE reembed.shadows (
+    migration_id bigint NOT NULL REFERENCES reembed.migrations ON DELETE CASCADE,
+    -- Results compared
+    k            integer NOT NULL CHECK (k > 0),
+    searches     bigint NOT NULL,
+    overlap      double precision NOT NULL,
+    overlap_squares double precision NOT NULL,
+    PRIMARY KEY (migration_id, k)
+);
+
+-- The era of a table: how often a column's name ceased to mean what it meant, by `cleanup` or by `abort`. A search proves in
+-- its own snapshot that it is still the era in which it read the flag
+CREATE VIEW reembed.eras AS
+SELECT m.schema_name, m.table_name,
+       count(*) FILTER (WHERE m.state IN ('cleaning', 'cleaned', 'aborted')) AS era
+  FROM reembed.migrations m GROUP BY m.schema_name, m.table_name;
+
+-- The same as a function, which costs a search less than a view to plan, and may be called by whoever may use the schema
+CREATE FUNCTION reembed.era(schema_name text, table_name text) RETURNS bigint
+    LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    RETURN coalesce((SELECT e.era FROM reembed.eras e WHERE e.schema_name = $1 AND e.table_name = $2), 0);
+END $$;
+
 -- The flag: which column to search, of which table (`searched_table`), and the model that a query for it must be
--- embedded with. One row for each table that ever had a migration. `era` counts how often `cleanup` gave the old column's
--- name to new vectors, so that a search can prove that a name still means what it meant when the flag was read
+-- embedded with. One row for each table that ever had a migration; a canary's part of the keys reads the new column
 CREATE VIEW reembed.flags AS
 SELECT DISTINCT ON (m.schema_name, m.table_name)
-       m.schema_name, m.table_name, m.id AS migration_id, m.state, m.metric,
+       m.schema_name, m.table_name, m.id AS migration_id, m.state, m.canary_percent, m.metric,
        CASE WHEN m.state IN ('switched', 'cleaning') THEN m.new_column ELSE m.old_column END AS column_name,
        CASE WHEN m.state IN ('switched', 'cleaning') THEN coalesce(m.companion, m.table_name) ELSE m.table_name END
            AS searched_table,
        CASE WHEN m.state IN ('switched', 'cleaning', 'cleaned') THEN n.name ELSE o.name END AS model_name,
        CASE WHEN m.state IN ('switched', 'cleaning', 'cleaned') THEN n.dimensions ELSE m.old_dimensions END AS dimensions,
        m.old_column, m.old_type, m.old_dimensions, m.old_model, m.new_column, m.companion, m.new_model,
-       (SELECT count(*) FROM reembed.migrations c
-         WHERE c.schema_name = m.schema_name AND c.table_name = m.table_name
-           AND c.state IN ('cleaning', 'cleaned')) AS era
+       reembed.era(m.schema_name, m.table_name) AS era
   FROM reembed.migrations m
   LEFT JOIN reembed.models o ON o.id = m.old_model
   JOIN reembed.models n ON n.id = m.new_model
  WHERE m.state <> 'aborted'
  ORDER BY m.schema_name, m.table_name, m.id DESC;
+
+-- Where a key stands among all keys of a migration, from 0 to 99: the first 32 bits of a SHA-256, modulo 100. The same in
+-- reembed/database/canary.py, and easily the same in any language
+CREATE FUNCTION reembed.bucket(migration_id bigint, key text) RETURNS integer
+    LANGUAGE sql STABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT (('x' || left(encode(sha256(convert_to(migration_id || ':' || key, 'UTF8')), 'hex'), 8))::bit(32)::bigint
+            % 100)::integer
+$$;
+
+-- The flag for services in other languages, one row: what to search for this key, and what to embed its query with. No row:
+-- the table never had a migration
+CREATE FUNCTION reembed.flag(documents regclass, key text DEFAULT NULL)
+RETURNS TABLE (side text, schema_name text, searched_table text, column_name text, column_type text, metric text,
+               model_name text, dimensions integer, query_prefix text, era bigint, migration_id bigint)
+    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT CASE WHEN s.is_new THEN 'new' ELSE 'old' END, f.schema_name,
+           CASE WHEN s.is_new AND f.state <> 'cleaned' THEN coalesce(f.companion, f.table_name) ELSE f.table_name END,
+           CASE WHEN s.is_new AND f.state <> 'cleaned' THEN f.new_column ELSE f.old_column END,
+           CASE WHEN s.is_new THEN 'vector' ELSE f.old_type END, f.metric,
+           m.name, CASE WHEN s.is_new THEN m.dimensions ELSE f.old_dimensions END, m.query_prefix, f.era, f.migration_id
+      FROM pg_class c
+      JOIN pg_namespace n ON n.oid = c.relnamespace
+      JOIN reembed.flags f ON f.schema_name = n.nspname AND f.table_name = c.relname
+     CROSS JOIN LATERAL (SELECT f.state IN ('switched', 'cleaning', 'cleaned')
+                                OR coalesce(reembed.bucket(f.migration_id, key) < f.canary_percent, false)) s(is_new)
+      LEFT JOIN reembed.models m ON m.id = CASE WHEN s.is_new THEN f.new_model ELSE f.old_model END
+     WHERE c.oid = documents
+$$;

@@ -1,5 +1,8 @@
 """Search through the flag: one call that reads the right column with the right model, before and after the switch."""
 
-from reembed.retrieval.retriever import Hit, Retriever
+from reembed.retrieval.asynchronous import AsyncRetriever
+from reembed.retrieval.program import Hit
+from reembed.retrieval.retriever import Retriever
+from reembed.retrieval.statements import Statement, statement
 
-__all__ = ["Hit", "Retriever"]
+__all__ = ["AsyncRetriever", "Hit", "Retriever", "Statement", "statement"]

@@ -1,45 +1,23 @@
-"""The Retriever: what an application searches with.
+"""The Retriever: what an application searches with, in threads."""
 
-Column and query model are decided together, by one read of the flag for each query. Between that read and the search,
-`cleanup` may give the old column's name to the new vectors, or drop the table that they stood in. So the search itself
-proves, in the snapshot in which it runs, that names still mean what they meant (`era`); if they do not, it begins again
-with a fresh flag.
-"""
-
-import threading
-from dataclasses import dataclass
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
-import numpy as np
-from numpy.typing import NDArray
-from pgvector import Vector
-from psycopg import errors as pg
-from psycopg import rows, sql
+import psycopg
 
-from reembed import errors, settings
-from reembed.database import catalog, distances, flags, queries, table
-from reembed.database.connection import Connection
-from reembed.embedding.provider import Provider
-from reembed.retrieval import models
-
-# `cleanup` can come between once in a migration; more than that is not the flag
-_TRIES = 5
+from reembed import settings
+from reembed.retrieval import driver
+from reembed.retrieval.composing import Question, Where
+from reembed.retrieval.program import Hit
+from reembed.retrieval.searching import Searching
 
 
-class NamesKeepChanging(errors.ReembedError):
-    """The columns of {table} changed {tries} times during one search.
+class Pool(Protocol):
+    """Whatever lends connections, such as psycopg_pool.ConnectionPool."""
 
-    Search again.
-    """
-
-
-@dataclass(frozen=True)
-class Hit:
-    id: Any
-    content: str
-    similarity: float
-    """Higher is more similar: cosine similarity, 1 / (1 + L2 distance), or inner product."""
+    def connection(self) -> AbstractContextManager[Any]: ...
 
 
 class Retriever:
@@ -47,34 +25,52 @@ class Retriever:
 
     retriever = Retriever()
     hits = retriever.search(connection, "how do I rotate a key?", top_k=5)
+
+    It serves one database (its replicas count as the same), because it remembers the flag for up to a second.
     """
 
     def __init__(self, environment: settings.Settings | None = None) -> None:
         """Reads the environment unless given one. Raises settings.InvalidSetting, table.InvalidTableName."""
-        self._environment = environment or settings.Settings.load()
-        self._schema, self._name = table.parse(self._environment.documents_table)
-        self._providers: dict[models.Choice, Provider] = {}
-        self._making = threading.Lock()
+        self._searching = Searching(environment or settings.Settings.load())
 
-    def search(self, connection: Connection, query: str, top_k: int = 10) -> list[Hit]:
+    def search(
+        self,
+        connection: psycopg.Connection[Any] | Pool,
+        query: str,
+        top_k: int = 10,
+        *,
+        key: object = None,
+        where: Where | None = None,
+        parameters: Mapping[str, Any] | None = None,
+        ef_search: int | None = None,
+        probes: int | None = None,
+    ) -> list[Hit]:
         """The `top_k` nearest documents, most similar first.
 
-        Leaves the connection's transaction as it found it. Raises models.QueryModelMissing where the environment does
-        not name the model of the column in use, errors.Transient and errors.Broken for the provider.
+        - `key`, a user's or a tenant's: what a canary goes by. The same key (its `str`) always takes the same side.
+          Without one, the old column is searched until the switch
+        - `where`: a condition on the documents' columns, in SQL, with `parameters` as `%(name)s` and a percent sign
+          doubled. The condition is trusted as your program's own text is, so write it in the program or compose it with
+          psycopg.sql; the parameters are bound, so they may come from anywhere
+        - `ef_search` (HNSW) and `probes` (ivfflat): for this search alone. With a filter, and for a `top_k` above 40,
+          an index goes on looking until it found enough (pgvector 0.8; up to its hnsw.max_scan_tuples)
+
+        Leaves the connection's transaction and its settings as they were. A pool lends a connection for each statement,
+        so none is held while the provider works. Raises models.QueryModelMissing where the environment does not name
+        the model of the column in use, composing.ParameterTaken, errors.Transient and errors.Broken for the provider.
         """
-        for _ in range(_TRIES):
-            schema = self._schema or self._find_schema(connection)
-            flag = flags.read(connection, schema, self._name)
-            side = self._side(connection, schema, flag)
-            vector = self._provider(models.choose(flag, side, self._environment)).embed_query(query)
-            hits = self._nearest(connection, schema, flag, side, vector, top_k)
-            if hits is not None:
-                return hits
-        raise NamesKeepChanging(table=self._environment.documents_table, tries=_TRIES)
+        question = Question.of(query, top_k, key, where, parameters, ef_search, probes)
+        lend: driver.Lend = (
+            (lambda: nullcontext(connection))
+            if isinstance(connection, psycopg.Connection)
+            else connection.connection
+        )
+        answer = driver.run(lend, self._searching.ask(question), self._searching.providers)
+        self._searching.answered(question, answer)
+        return answer.hits
 
     def close(self) -> None:
-        for provider in self._providers.values():
-            provider.close()
+        self._searching.close()
 
     def __enter__(self) -> Self:
         return self
@@ -83,88 +79,3 @@ class Retriever:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-    def _side(self, connection: Connection, schema: str, flag: flags.Flag | None) -> flags.Side:
-        if flag is not None:
-            return flag.active(self._environment.use_v2_embeddings)
-        column = self._environment.old_column
-        with connection.transaction():
-            kind, width = catalog.vector_type(connection, schema, self._name, column)
-        return flags.Side(column, kind, width, None)
-
-    def _nearest(
-        self,
-        connection: Connection,
-        schema: str,
-        flag: flags.Flag | None,
-        side: flags.Side,
-        vector: NDArray[np.float32],
-        top_k: int,
-    ) -> list[Hit] | None:
-        """None where a name no longer means what the flag said."""
-        era = flag.era if flag else 0
-        query = self._compose(schema, flag, side)
-        # As text: a connection that knows nothing of pgvector can be searched with, too
-        values = {
-            "query": Vector(vector).to_text(),
-            "limit": top_k,
-            "era": era,
-            "schema": schema,
-            "name": self._name,
-        }
-        try:
-            with connection.transaction(), connection.cursor(row_factory=rows.class_row(Hit)) as cursor:
-                hits = cursor.execute(query, values).fetchall()
-        except pg.UndefinedColumn:
-            return None
-        except pg.UndefinedTable:
-            if side.companion is None:
-                raise
-            return None
-        if hits or flag is None:
-            return hits
-        now = flags.read(connection, schema, self._name)
-        return hits if now is not None and now.era == era else None
-
-    def _compose(self, schema: str, flag: flags.Flag | None, side: flags.Side) -> sql.Composed:
-        environment = self._environment
-        column = queries.identifier("n" if side.companion else "d", side.column)
-        metric = flag.metric if flag else environment.index_metric
-        distance = distances.distance(
-            column, sql.Placeholder("query"), metric, side.column_type, side.dimensions
-        )
-        key = queries.identifier(environment.documents_id_column)
-        joined: sql.Composable = sql.SQL("")
-        if side.companion:
-            joined = queries.compose(
-                "joined", {"companion": queries.identifier(schema, side.companion), "id": key}
-            )
-        return queries.compose(
-            "search",
-            {
-                "table": queries.identifier(schema, self._name),
-                "joined": joined,
-                "id": key,
-                "content": queries.identifier(environment.documents_content_column),
-                "column": column,
-                "distance": distance,
-                "similarity": distances.similarity(distance, metric),
-                # Without a ledger there is no cleanup to fear
-                "unchanged": queries.compose("unchanged") if flag else sql.SQL("true"),
-            },
-        )
-
-    def _find_schema(self, connection: Connection) -> str:
-        # Ended before the provider is asked: a transaction left open here would keep its locks on the table
-        with connection.transaction():
-            self._schema = catalog.schema_of(connection, self._name)
-        return self._schema
-
-    def _provider(self, choice: models.Choice) -> Provider:
-        with self._making:
-            if choice not in self._providers:
-                model, endpoint = choice
-                self._providers[choice] = Provider(
-                    endpoint, model, timeout_seconds=self._environment.provider_timeout_seconds
-                )
-            return self._providers[choice]

@@ -1,8 +1,6 @@
 """Searching through the flag while it moves: no error, and never a vector of one model beside the column of another."""
 
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import psycopg
 import pytest
@@ -11,6 +9,7 @@ from psycopg import sql
 from reembed import settings
 from reembed.retrieval import Retriever
 from tests import installation
+from tests.acceptance.searchers import searching_without_pause
 from tests.installation import Installation
 
 
@@ -24,44 +23,6 @@ def environment_of(shared: Installation, table: str, **more: str) -> settings.Se
         **more,
     }
     return settings.Settings.model_validate({name.lower(): value for name, value in names.items()})
-
-
-@contextmanager
-def searching_without_pause(
-    shared: Installation, environment: settings.Settings, query: str
-) -> Iterator[list[int]]:
-    """Two threads search all the time, one on a connection of before, one on a new one each time.
-
-    The first hit of every search is the query's own document, or the column and the model did not match.
-    """
-    stop, found = threading.Event(), [0]
-    wrong: list[object] = []
-
-    def search(own_connection: bool) -> None:
-        with Retriever(environment) as retriever, psycopg.connect(shared.url, autocommit=True) as lasting:
-            while not stop.is_set():
-                try:
-                    if own_connection:
-                        hits = retriever.search(lasting, query, top_k=3)
-                    else:
-                        with psycopg.connect(shared.url) as fresh:
-                            hits = retriever.search(fresh, query, top_k=3)
-                    found[0] += 1
-                    if [hit.content for hit in hits][:1] != [query] or hits[0].similarity < 0.999:
-                        wrong.append([(hit.content, hit.similarity) for hit in hits])
-                except Exception as error:
-                    wrong.append(repr(error))
-
-    threads = [threading.Thread(target=search, args=(own,)) for own in (True, False)]
-    for thread in threads:
-        thread.start()
-    try:
-        yield found
-    finally:
-        stop.set()
-        for thread in threads:
-            thread.join()
-    assert wrong == []
 
 
 @pytest.mark.parametrize(
@@ -82,14 +43,22 @@ def test_searches_never_fail_and_never_mix_while_the_flag_moves_and_the_old_colu
     with shared.connect() as database:
         installation.make_table(database, sql.Identifier(table), contents)
     environment = environment_of(shared, table, EMBED_DIMENSIONS=str(dimensions))
-    with searching_without_pause(shared, environment, contents[77]) as found:
+    verbs = (
+        ["switch", "--percent", "30"], ["switch"], ["rollback"], ["switch", "--percent", "60"],
+        ["switch", "--percent", "10"], ["switch"], ["cleanup", "--yes"],
+    )  # fmt: skip
+    with searching_without_pause(shared.url, environment, contents[77]) as found:
         assert shared.reembed("start", "--wait", **variables).code == 0
-        for verb in (["switch"], ["rollback"], ["switch"], ["cleanup", "--yes"]):
-            before = found[0]
+        for verb in verbs:
             answer = shared.reembed(*verb, **variables)
             assert answer.code == 0, answer
-            while found[0] < before + 20:
+            before = list(found)
+            while any(now < then + 5 for now, then in zip(found, before, strict=True)):
                 threading.Event().wait(0.01)
+        shown = shared.status(**variables)
+    # Every one of them searched on each side, and the pool's own counts got to the ledger
+    assert shown["searches"]["old"]["searches"] > 0
+    assert shown["searches"]["new"]["searches"] > 0
 
 
 @pytest.mark.parametrize("storage", ["column", "companion"])

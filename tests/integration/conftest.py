@@ -1,14 +1,18 @@
 """A table in a fresh database, and a migration of it that is under way."""
 
+from collections.abc import Callable, Iterator
+
 import pytest
 from psycopg import sql
 
 from config.settings import Settings
 from orchestrator import checks, start
+from orchestrator.embedded.stack import Stack
 from reembed.database import chunks, connection, ledger
 from reembed.database import storage as vector_storage
 from reembed.database.ledger import Migration
 from tests import installation
+from tests.integration import site
 
 DOCUMENTS = sql.Identifier("documents")
 BOTH_STORAGES = pytest.mark.parametrize("storage", ["column", "companion"])
@@ -44,3 +48,20 @@ def migration(database: connection.Connection, planned: Migration) -> Migration:
     chunks.plan(database, planned)
     ledger.change_state(database, planned, "backfilling")
     return ledger.get(database, planned.id)
+
+
+@pytest.fixture(scope="module", params=["column", "companion"])
+def judged(
+    request: pytest.FixtureRequest, stack: Stack, new_database: Callable[[], str]
+) -> Iterator[site.Site]:
+    """A migration that is `ready`, one for all tests of a module: each leaves the flag as it found it."""
+    with site.made(stack, new_database(), request.param) as made:
+        yield made
+
+
+@pytest.fixture
+def ready_site(judged: site.Site) -> Iterator[site.Site]:
+    """The same, with the flag on the old column whatever the test before it did."""
+    judged.to_old()
+    yield judged
+    judged.to_old()

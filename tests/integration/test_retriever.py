@@ -7,12 +7,13 @@ import pytest
 from psycopg.pq import TransactionStatus
 
 from config.settings import Settings
-from orchestrator import flag, homecoming
+from orchestrator import checks, flag, homecoming, start
 from reembed.database import companion, indexes, ledger
+from reembed.database import storage as vector_storage
 from reembed.database.connection import Connection
 from reembed.database.ledger import Migration
 from reembed.embedding.provider import Provider
-from reembed.retrieval import Retriever
+from reembed.retrieval import Retriever, cache
 from tests import installation
 from tests.integration.conftest import BOTH_STORAGES
 from workers import backfill
@@ -80,7 +81,13 @@ def move(database: Connection, migration: Migration, *verbs: str) -> None:
     for verb in verbs:
         current = ledger.get(database, migration.id)
         if verb == "switch":
-            flag.switch(database, current, force=False)
+            flag.switch(database, current, force=True)
+        elif verb == "canary":
+            flag.switch(database, current, percent=99, force=True)
+        elif verb == "roll back":
+            flag.rollback(database, current)
+        elif verb == "abort and anew":
+            flag.abort(database, current)
         elif verb == "half a cleanup" and current.table.companion:
             homecoming._make_room(database, current, ())
             companion.move(database, ledger.get(database, current.id), after=None, limit=6)
@@ -115,6 +122,59 @@ def test_a_search_that_read_the_flag_before_the_names_changed_still_answers_righ
     assert [hit.content for hit in hits] == [query]
     # The same text by the same model: anything less was embedded by the other one
     assert hits[0].similarity == pytest.approx(1.0, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("remembered_from", "between"),
+    [
+        ("before the ledger", ("switch", "cleanup")),
+        ("old", ("switch", "cleanup")),
+        ("old", ("switch", "half a cleanup")),
+        ("new", ("switch", "cleanup")),
+        ("canary", ("switch", "half a cleanup")),
+        ("canary", ("abort and anew",)),
+    ],
+    ids=str,
+)
+def test_a_flag_that_is_remembered_for_too_long_makes_no_search_wrong(
+    request: pytest.FixtureRequest,
+    database: Connection,
+    settings: Settings,
+    documents_table: object,
+    monkeypatch: pytest.MonkeyPatch,
+    remembered_from: str,
+    between: tuple[str, ...],
+    storage: str,
+) -> None:
+    monkeypatch.setattr(cache, "BOUND_SECONDS", 3_600)
+    query = installation.texts(12)[4]
+    with Retriever(settings) as retriever:
+
+        def first() -> tuple[str, float]:
+            (hit,) = retriever.search(database, query, top_k=1, key="key")
+            return hit.content, round(hit.similarity, 6)
+
+        if remembered_from == "before the ledger":
+            assert first() == (query, 1.0)
+        ready: Migration = request.getfixturevalue("ready")
+        if remembered_from == "canary":
+            move(database, ready, "canary")
+        elif remembered_from == "new":
+            move(database, ready, "switch")
+        assert first() == (query, 1.0)
+        if remembered_from == "canary":
+            move(database, ready, "roll back")
+        elif remembered_from == "new":
+            flag.rollback(database, ledger.get(database, ready.id))
+        move(database, ready, *between)
+        if "abort and anew" in between:
+            # Other vectors, as wide, under the name of those that were dropped
+            other = settings.model_copy(update={"embed_model": installation.OLD_MODEL})
+            started = start.create(database, other, checks.documents_table(database, other))
+            vector_storage.expand(database, started)
+            if not started.table.companion:
+                database.execute("UPDATE documents SET embedding_v2 = embedding, content = content")
+        assert first() == (query, 1.0)
 
 
 def test_a_search_of_an_empty_column_finds_nothing_and_does_not_search_for_ever(
