@@ -5,7 +5,9 @@ import dataclasses
 import pytest
 
 from orchestrator import progress
+from orchestrator.command import status as command
 from reembed.database.chunks import Counts
+from reembed.database.searches import ShadowReport, SideReport
 
 NOTHING = Counts(
     pending=0, running=0, held=0, done=0, failed=0, given_up=0, published=0, due=0, documents=0, remaining=0,
@@ -85,7 +87,7 @@ def status(**fields: object) -> progress.Status:
         "embedded": 2_500, "pending": 7_499, "failed": 1, "without_text": 0, "chunks": {}, "lag_seconds": None,
         "old_hidden": 0, "old_stale": 0, "tokens": 0,
         "documents_per_second": 125.0, "eta_seconds": 60.0, "waiting_for": None, "active_column": "embedding",
-        "canary_percent": 0,
+        "canary_percent": 0, "searches": {}, "shadow": None,
     }  # fmt: skip
     return progress.Status(**(whole | fields))  # type: ignore[arg-type]
 
@@ -143,3 +145,18 @@ def test_progress_is_a_sentence(fields: dict[str, object], sentence: str) -> Non
 )
 def test_a_duration_is_said_as_a_person_says_it(seconds: float, words: str) -> None:
     assert progress.duration(seconds) == words
+
+
+def test_a_canary_is_shown_with_both_its_sides_and_the_shadow() -> None:
+    shown = command._table(
+        status(
+            state="ready",
+            canary_percent=5,
+            searches={"old": SideReport(1_900, 3.14, 5.66), "new": SideReport(100, 4.0, 8.0)},
+            shadow=ShadowReport(40, 10, 0.41, (0.35, 0.47)),
+        )
+    )
+    assert "searches    read embedding; 5 % of the keys read the new column\n" in shown
+    assert "old side    1,900 searches, 3.1 ms on average, 95 % within 5.7 ms\n" in shown
+    assert "new side    100 searches, 4.0 ms on average, 95 % within 8.0 ms\n" in shown
+    assert "shadow      40 searches on both sides, overlap@10 0.41 (0.35 to 0.47)" in shown
