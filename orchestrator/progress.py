@@ -8,7 +8,8 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
-from reembed.database import chunks, documents, failures, flags, ledger
+from reembed.database import building, chunks, documents, failures, flags, ledger
+from reembed.database.building import Progress
 from reembed.database.connection import Connection
 from reembed.database.ledger import Migration
 
@@ -53,6 +54,8 @@ class Status:
     documents_per_second: float | None
     eta_seconds: float | None
     waiting_for: str | None
+    index_progress: Progress | None
+    """While it is being built."""
     active_column: str
     canary_percent: int
 
@@ -99,6 +102,7 @@ def status(connection: Connection, migration: Migration) -> Status:
         lag = chunks.lag(connection, migration.id)
     if migration.state == "switched":
         old_pending = documents.count_old_pending(connection, migration)
+    index = building.progress(connection, migration.table) if migration.state == "indexing" else None
     rate = counts.embedded / counts.seconds if counts.seconds else None
     flag = flags.read(connection, migration.table.schema, migration.table.name)
     return Status(
@@ -123,20 +127,23 @@ def status(connection: Connection, migration: Migration) -> Status:
         tokens=counts.tokens,
         documents_per_second=rate,
         eta_seconds=pending / rate if rate and migration.state == "backfilling" else None,
-        waiting_for=waiting_for(migration.state, migration.reason, counts),
+        waiting_for=waiting_for(migration.state, migration.reason, counts, index),
+        index_progress=index,
         active_column=flag.active().column if flag else migration.table.old,
         canary_percent=100 if migration.state == "switched" else 0,
     )
 
 
-def waiting_for(state: str, reason: str | None, counts: chunks.Counts) -> str | None:
+def waiting_for(
+    state: str, reason: str | None, counts: chunks.Counts, index: Progress | None = None
+) -> str | None:
     """Why nothing moves, in words; None while something does."""
     if state == "paused":
         return f"{str(reason).rstrip('.')}; `reembed resume` continues"
     if state == "failed":
         return f"{str(reason).rstrip('.')}; `reembed retry` lets it go on"
     if state == "indexing":
-        return "the index"
+        return f"the index: {index}" if index else "the index"
     if state == "validating" and counts.unfinished == 0:
         return "the judgement"
     if state in ("planned", "cleaned", "aborted"):

@@ -39,10 +39,6 @@ PUT_OFF_SECONDS = 30
 PAUSE_SECONDS = 1.0
 # A worker that was told to stop waits this long for the answers in flight, then leaves without them
 DRAIN_SECONDS = 7
-NO_OLD_MODEL = (
-    "the old column is not kept fresh by this worker: its OLD_EMBED_MODEL is not the migration's old model"
-)
-OLD_MODEL_AWAY = "the old column is not kept fresh ({error}); unset OLD_EMBED_MODEL if its model is gone"
 # How often the loop looks up when no answer comes
 _LOOK_SECONDS = 0.5
 
@@ -60,9 +56,8 @@ def embed_chunk(tools: Tools, migration_id: int, number: int) -> None:
     migration = ledger.get(database, migration_id)
     model = sides.model(environment, migration, claim.side)
     if model is None:
-        chunks.give_back(
-            database, claim, waiting_for=NO_OLD_MODEL, retry_seconds=environment.rerun_failed_every_seconds
-        )
+        later = environment.rerun_failed_every_seconds
+        chunks.give_back(database, claim, waiting_for=sides.NO_OLD_MODEL, retry_seconds=later)
         return
     try:
         if _Work(tools, migration, claim, model).run():
@@ -107,7 +102,7 @@ def stop_migration(
         ledger.change_state(database, current, "paused", str(error))
     else:
         # Catching up beside a finished backfill: the flag stays where it is, and the chunk is tried again later
-        reason = OLD_MODEL_AWAY.format(error=error) if claim.side == "old" else str(error)
+        reason = sides.OLD_MODEL_AWAY.format(error=error) if claim.side == "old" else str(error)
         ledger.set_reason(database, migration.id, reason)
     _log.error("event=migration_stopped migration=%s reason=%r", migration.id, str(error))
 
@@ -143,20 +138,26 @@ class _Work:
         )
         at_end = False
         while True:
-            while (
-                self._wanted and not at_end and len(self._in_flight) < self._tools.settings.embed_concurrency
-            ):
+            while self._wanted and not at_end and self._has_room():
                 batch = next(waiting, None)
                 at_end = batch is None
                 if batch is not None:
                     self._in_flight[self._tools.executor.submit(self._embed, batch)] = batch
-            if not self._in_flight:
+            if not self._in_flight and (at_end or not self._wanted):
                 break
             self._commit_answers()
             self._look_up()
         if self._fault is not None:
             raise self._fault
         return at_end and not self._abandoned
+
+    def _has_room(self) -> bool:
+        """For one more request in flight, unless the database is to be spared."""
+        reason = self._tools.governor.hold(self._tools.connection)
+        if reason not in (None, self._waiting_for):
+            # Told at the next look, not at the next heartbeat
+            self._waiting_for, self._renew_at = reason, 0.0
+        return reason is None and len(self._in_flight) < self._tools.settings.embed_concurrency
 
     def _embed(self, batch: batches.Batch) -> Apart:
         """In a thread: one batch's answer, waiting out what passes."""
@@ -173,6 +174,8 @@ class _Work:
         return embed_apart(lambda texts: self._patience.call(request, texts), batch.texts)
 
     def _commit_answers(self) -> None:
+        if not self._in_flight:
+            self._tools.stop.wait(_LOOK_SECONDS)
         done, _ = futures.wait(self._in_flight, _LOOK_SECONDS, futures.FIRST_COMPLETED)
         for future in done:
             batch = self._in_flight.pop(future)
@@ -212,11 +215,11 @@ class _Work:
     )
     def _commit(self, result: batches.Result) -> None:
         """One statement, so it may be repeated as it is when PostgreSQL took the application's side in a deadlock."""
-        documents.write_batch(
-            self._tools.connection, self._migration, self._claim,
-            result.embedded, result.vectors, result.refused,
-            tokens=result.tokens, lease_seconds=self._tools.settings.chunk_lease_seconds,
-        )  # fmt: skip
+        with self._tools.governor.writing():
+            documents.write_batch(
+                self._tools.connection, self._migration, self._claim, result.embedded, result.vectors, result.refused,
+                tokens=result.tokens, lease_seconds=self._tools.settings.chunk_lease_seconds,
+            )  # fmt: skip
 
     def _look_up(self) -> None:
         """The heartbeat, and whether this worker should leave."""

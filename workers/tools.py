@@ -10,6 +10,7 @@ from config.settings import Settings
 from reembed import settings
 from reembed.database import connection, ledger
 from reembed.embedding.provider import Provider
+from workers.governor import Governor
 from workers.quota import Quota
 
 
@@ -24,6 +25,7 @@ class Tools:
         self.stop = threading.Event()
         self.executor = ThreadPoolExecutor(environment.embed_concurrency, thread_name_prefix="provider")
         self._quotas = {"new": Quota.of(environment), "old": Quota.of_the_old_model(environment)}
+        self.governor = Governor.of(environment)
         self._connection: connection.Connection | None = None
         self._providers: dict[tuple[settings.Model, ledger.Side], Provider] = {}
 
@@ -31,7 +33,9 @@ class Tools:
     def connection(self) -> connection.Connection:
         """The database, connected anew where the last connection broke."""
         if self._connection is None or self._connection.closed:
-            self._connection = connection.connect(self.settings.database, "worker")
+            self._connection = connection.connect(
+                self.settings.database, "worker", pooled=self.settings.pooled
+            )
         return self._connection
 
     def provider(self, model: settings.Model, side: ledger.Side) -> Provider:

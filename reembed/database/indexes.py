@@ -1,47 +1,50 @@
 """Indexes of a migration, built CONCURRENTLY after the backfill; an interrupted build is begun anew."""
 
 import functools
+import logging
 from collections.abc import Mapping
 
+import psycopg
 from psycopg import sql
 
-from reembed.database import distances, locking, queries, table
-from reembed.database.connection import Connection
+from reembed.database import building, distances, locking, queries, table, tuning
+from reembed.database.connection import Connection, first_line
 from reembed.database.ledger import Migration
+from reembed.database.tuning import Tuning
 
-# pgvector's advice: a list for each thousand rows, and the square root of the rows above a million
-_ROWS_PER_LIST = 1_000
-_MANY_ROWS = 1_000_000
+_log = logging.getLogger(__name__)
 
 
-def build(connection: Connection, migration: Migration, rows: int) -> None:
+def build(connection: Connection, migration: Migration, rows: int, wanted: Tuning) -> None:
     """Build what is missing of the index on the new column and the small ones on pending documents.
 
-    `rows` are those that exist, which ivfflat sizes its lists by. May be repeated; takes as long as it takes, and
-    blocks neither reads nor writes.
+    `rows` are those that exist; what is not `wanted` otherwise is sized by them. May be repeated; takes as long as it
+    takes, and blocks neither reads nor writes. The session's settings are as before when it is over.
     """
-    target = migration.table
-    queries.run(connection, "take_time")
-    _ensure(connection, migration, "create_pending_index", target.pending_index, {})
-    _ensure(connection, migration, "create_old_pending_index", target.old_pending_index, {})
-    if migration.index_method != "none":
-        _ensure(connection, migration, "create_vector_index", target.new_index, _definition(migration, rows))
-    queries.run(connection, "analyze", migration.names)
+    target, method = migration.table, migration.index_method
+    server = tuning.Memory(**queries.one(connection, "server_memory"))
+    settings = tuning.session(method, wanted, rows, migration.new_model.dimensions, server)
+    with building.session(connection, settings):
+        _ensure(connection, migration, "create_pending_index", target.pending_index, {})
+        _ensure(connection, migration, "create_old_pending_index", target.old_pending_index, {})
+        if method != "none":
+            definition = _definition(migration, tuning.parameters(method, wanted, rows))
+            _ensure(connection, migration, "create_vector_index", target.new_index, definition)
+        queries.run(connection, "analyze", migration.names)
 
 
-def lists(rows: int) -> int:
-    """How many lists an ivfflat index over so many rows should have."""
-    return max(1, rows // _ROWS_PER_LIST if rows <= _MANY_ROWS else int(rows**0.5))
-
-
-def _definition(migration: Migration, rows: int) -> dict[str, sql.Composable]:
+def _definition(migration: Migration, parameters: Mapping[str, int]) -> dict[str, sql.Composable]:
     dimensions = migration.new_model.dimensions
-    parameters = sql.SQL("WITH (lists = {})").format(sql.Literal(lists(rows)))
     return {
         "method": sql.SQL("ivfflat") if migration.index_method == "ivfflat" else sql.SQL("hnsw"),
         "expression": distances.indexed(migration.names["new"], "vector", dimensions),
         "operator_class": distances.operator_class(migration.metric, "vector", dimensions),
-        "parameters": parameters if migration.index_method == "ivfflat" else sql.SQL(""),
+        "parameters": sql.SQL("WITH ({})").format(
+            sql.SQL(", ").join(
+                sql.SQL("{} = {}").format(queries.identifier(name), sql.Literal(value))
+                for name, value in parameters.items()
+            )
+        ),
     }
 
 
@@ -97,8 +100,20 @@ def _create(
         "concurrently": sql.SQL("CONCURRENTLY"),
         "only": sql.SQL(""),
     }
-    queries.run(connection, "drop_index", {**names, "index": queries.identifier(where[0], name)})
-    queries.run(connection, query, names)
+    drop = {**names, "index": queries.identifier(where[0], name)}
+    queries.run(connection, "drop_index", drop)
+    try:
+        queries.run(connection, query, names)
+    except psycopg.Error as error:
+        if not building.lacks_shared_memory(error):
+            raise
+        # Also for what else this build has to do: the server will not have more of it in a minute
+        building.put(connection, building.PARALLEL_WORKERS, "0")
+        _log.warning(
+            "event=index_without_parallel_workers migration=%s reason=%r", migration.id, first_line(error)
+        )
+        queries.run(connection, "drop_index", drop)
+        queries.run(connection, query, names)
 
 
 def _is_valid(connection: Connection, schema: str, table_name: str, name: str) -> bool:
