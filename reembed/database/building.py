@@ -10,7 +10,6 @@ from reembed.database import queries
 from reembed.database.connection import Connection
 from reembed.database.table import Table
 
-
 PARALLEL_WORKERS = "max_parallel_maintenance_workers"
 
 
