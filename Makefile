@@ -41,6 +41,7 @@ format: setup ## let ruff put things in order
 bench: setup ## every figure that the documents state
 	$(BIN)/python -m benchmarks.writing
 	$(BIN)/python -m benchmarks.trigger
+	$(BIN)/python -m benchmarks.planning
 
 clean: ## remove what the targets made
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache dist

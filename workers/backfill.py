@@ -238,8 +238,8 @@ class _Work:
 
     def _leave(self, now: float) -> None:
         """Shutdown: stop waiting for faults to pass at once, and for answers after DRAIN_SECONDS."""
+        self._wanted = False
         if not self._tools.stop.is_set():
-            self._wanted = False
             self._tools.stop.set()
             self._ends_at = now + DRAIN_SECONDS
         elif now >= self._ends_at and self._in_flight:

@@ -15,7 +15,7 @@ from reembed.database.tuning import Tuning
 _log = logging.getLogger(__name__)
 
 
-def build(connection: Connection, migration: Migration, rows: int, wanted: Tuning) -> None:
+def build(connection: Connection, migration: Migration, rows: int, wanted: Tuning = tuning.BY_SIZE) -> None:
     """Build what is missing of the index on the new column and the small ones on pending documents.
 
     `rows` are those that exist; what is not `wanted` otherwise is sized by them. May be repeated; takes as long as it

@@ -407,7 +407,7 @@ SELECT n.nspname AS schema, c.relname AS name, c.relkind AS kind, greatest(c.rel
 -- Its columns, with the base type of each and the width of a vector
 SELECT a.attname AS name, t.typname AS type, a.atttypmod AS width, a.attnotnull AS not_null
   FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
- WHERE a.attrelid = to_regclass(%(table)s) AND a.attnum > 0 AND NOT a.attisdropped
+ WHERE a.attrelid = to_regclass(%(table)s) AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum
 
 -- key_is_unique --
 -- Whether one unique, complete, plain index covers just this column

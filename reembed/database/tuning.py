@@ -34,6 +34,9 @@ class Tuning:
     """None: as many as the server gives any build."""
 
 
+BY_SIZE = Tuning()
+
+
 @dataclass(frozen=True)
 class Memory:
     """What the server says of its memory, in bytes."""

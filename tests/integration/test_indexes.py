@@ -1,7 +1,8 @@
 """The index after the backfill: as the operator wants it, visible while it grows, whatever interrupted it before."""
 
 import logging
-import resource
+import shutil
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -14,6 +15,7 @@ from psycopg import sql
 
 from config.settings import Settings
 from orchestrator import progress
+from orchestrator.embedded import account
 from orchestrator.embedding_server import models
 from reembed.database import building, connection, indexes, ledger, queries
 from reembed.database.connection import Connection
@@ -71,10 +73,10 @@ def test_the_sessions_settings_are_the_operators_during_the_build_and_no_longer(
     during: dict[str, list[str]] = {}
     run = queries.run
 
-    def watched(connection: Connection, name: str, *names: Any, **values: Any) -> Any:
+    def watched(connection: Connection, name: str, names: Any = None, /, **values: Any) -> Any:
         if name.startswith("create_"):
             during[name] = settings_of(connection)
-        return run(connection, name, *names, **values)
+        return run(connection, name, names, **values)
 
     monkeypatch.setattr(queries, "run", watched)
     wanted = Tuning(maintenance_work_mem="77MB", parallel_workers=1)
@@ -153,8 +155,8 @@ def test_status_counts_while_vectors_are_put_into_the_index(
 ) -> None:
     database.execute(
         "INSERT INTO documents (id, content, embedding_v2, embedding_v2_model, embedding_v2_hash) "
-        "SELECT 10000 + n, 'more', (SELECT array_agg(random() + n * 0) FROM generate_series(1, 64))::vector, %s, "
-        "md5('more')::uuid FROM generate_series(1, 20000) n",
+        "SELECT 10000 + n, 'more', (SELECT array_agg(random() + 0 * (n + k)) FROM generate_series(1, 64) k)::vector, "
+        "%s, md5('more')::uuid FROM generate_series(1, 20000) n",
         [ready_to_index.new_model_id],
     )
     seen: list[building.Progress] = []
@@ -192,14 +194,17 @@ def test_an_index_whose_build_was_interrupted_is_built_anew(
     assert rebuilt != leftover
 
 
+@pytest.mark.skipif(
+    shutil.which("prlimit") is None, reason="prlimit is not installed (apt-get install util-linux)"
+)
 def test_a_build_that_gets_no_shared_memory_goes_on_without_parallel_workers(
     database: Connection, ready_to_index: Migration, caplog: pytest.LogCaptureFixture
 ) -> None:
     before = settings_of(database)
     database.execute("ALTER TABLE documents SET (parallel_workers = 2)")
     # A full /dev/shm, for this session alone: what parallel workers share is a file, and none may become so large
-    limit = (48 * 1024**2, resource.RLIM_INFINITY)
-    resource.prlimit(database.info.backend_pid, resource.RLIMIT_FSIZE, limit)
+    limit = ["prlimit", f"--pid={database.info.backend_pid}", f"--fsize={48 * 1024**2}:"]
+    subprocess.run(limit, check=True, **account.as_user(account.Account.for_postgres()))
     wanted = Tuning(maintenance_work_mem="100MB", parallel_workers=2)
     with caplog.at_level(logging.WARNING, "reembed.database.indexes"):
         indexes.build(database, ready_to_index, 2_012, wanted)

@@ -32,7 +32,9 @@ def ordered(database: Connection, settings: Settings, documents_table: object) -
     """Keys 7 to 28, 35 to 56, 63 to 84 in a chunk each: the last is used most, then the first, the second never."""
     database.execute("ALTER TABLE documents ADD views double precision")
     # What cannot be added up is no use
-    database.execute("UPDATE documents SET views = CASE WHEN id = 42 THEN 'NaN' WHEN id = 7 THEN 3 END")
+    database.execute(
+        "UPDATE documents SET views = CASE WHEN id = 42 THEN float8 'NaN' WHEN id = 7 THEN 3 END"
+    )
     database.execute("UPDATE documents SET views = id WHERE id > 63")
     return settings.model_copy(update={"chunk_size": 4, "backfill_order_column": "views"})
 
