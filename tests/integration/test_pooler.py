@@ -26,7 +26,7 @@ PROGRAM = shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sbin
 # Fewer sessions of the server than there are clients, so that they have to share
 CONFIGURATION = """
 [databases]
-* = host={server}
+* = host={server} user=postgres
 [pgbouncer]
 unix_socket_dir = {directory}
 auth_type = any
@@ -97,9 +97,12 @@ def in_turns(*clients: Connection) -> None:
 def test_the_pooler_does_what_it_is_there_for(pooler: str) -> None:
     """What one client prepared is there twice, or not at all, for the next."""
     faults = (psycopg.errors.DuplicatePreparedStatement, psycopg.errors.InvalidSqlStatementName)
-    with connection.connect(pooler, "first") as first, connection.connect(pooler, "second") as second:
-        with pytest.raises(faults):
-            in_turns(first, second)
+    with (
+        connection.connect(pooler, "first") as first,
+        connection.connect(pooler, "second") as second,
+        pytest.raises(faults),
+    ):
+        in_turns(first, second)
 
 
 def test_nothing_is_prepared_behind_a_pooler(pooler: str) -> None:
