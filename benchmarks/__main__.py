@@ -10,7 +10,17 @@ import time
 from benchmarks import figures, installation
 
 # In this order. Each has `measure`, and runs alone as `python -m benchmarks.NAME`
-MODULES = ("speed", "latency", "faraway", "indexing", "growth", "writing", "companion", "trigger")
+MODULES = (
+    "speed",
+    "latency",
+    "faraway",
+    "indexing",
+    "companion",
+    "growth",
+    "planning",
+    "writing",
+    "trigger",
+)
 
 
 def main() -> None:

@@ -61,7 +61,8 @@ def _backfilling(connection: Connection, settings: Settings, migration: Migratio
 
 def _indexing(connection: Connection, settings: Settings, migration: Migration) -> bool:
     try:
-        indexes.build(connection, migration, documents.count_all(connection, migration))
+        rows = documents.count_all(connection, migration)
+        indexes.build(connection, migration, rows, settings.index_tuning)
     except psycopg.Error as error:
         logs.failure(_log, "index_failed", error, migration=migration.id)
         ledger.change_state(

@@ -2,7 +2,7 @@
 
 from orchestrator import homecoming
 from reembed import errors
-from reembed.database import catalog, columns, documents, ledger, locking, storage, validations
+from reembed.database import catalog, columns, documents, ledger, locking, storage, tuning, validations
 from reembed.database.connection import Connection
 from reembed.database.ledger import Migration
 
@@ -68,7 +68,12 @@ def rollback(connection: Connection, migration: Migration) -> documents.OldPendi
     return documents.count_old_pending(connection, migration)
 
 
-def cleanup(connection: Connection, migration: Migration, tell: homecoming.Tell = lambda line: None) -> None:
+def cleanup(
+    connection: Connection,
+    migration: Migration,
+    wanted: tuning.Tuning = tuning.BY_SIZE,
+    tell: homecoming.Tell = lambda line: None,
+) -> None:
     """Drop the old column and give its name to the new one: from here on there is no way back.
 
     Raises NotSwitched, StillPending, columns.ViewsInTheWay, locking.TableBusy; nothing has changed then. With a
@@ -76,7 +81,7 @@ def cleanup(connection: Connection, migration: Migration, tell: homecoming.Tell 
     """
     found = refuse_cleanup(connection, migration)
     if migration.table.companion:
-        homecoming.bring_home(connection, migration, found, tell)
+        homecoming.bring_home(connection, migration, found, wanted, tell)
         return
 
     def statements() -> None:

@@ -20,6 +20,7 @@ from reembed import errors
 from reembed.database import chunks, columns, companion, documents, indexes, ledger, locking, queries, table
 from reembed.database.connection import Connection, first_line
 from reembed.database.ledger import Migration
+from reembed.database.tuning import Tuning
 
 # Documents of one transaction: it holds their row locks, so it has to be short
 BATCH = 1_000
@@ -55,7 +56,7 @@ class ViewsOfCompanion(errors.ReembedError):
 
 
 def bring_home(
-    connection: Connection, migration: Migration, old_indexes: tuple[str, ...], tell: Tell
+    connection: Connection, migration: Migration, old_indexes: tuple[str, ...], wanted: Tuning, tell: Tell
 ) -> None:
     """From `switched`, or `cleaning` where it was interrupted, to `cleaned`.
 
@@ -69,7 +70,7 @@ def bring_home(
     try:
         tell(f"{_move_all(connection, migration, tell):,} vectors came home")
         tell("builds the index")
-        indexes.build_home(connection, migration, documents.count_all(connection, migration))
+        indexes.build_home(connection, migration, documents.count_all(connection, migration), wanted)
         # The proof: a pass over all that finds nothing to do
         while _move_all(connection, migration, tell):
             pass

@@ -8,7 +8,8 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
-from reembed.database import chunks, documents, failures, flags, validations
+from reembed.database import building, chunks, documents, failures, flags, validations
+from reembed.database.building import Progress
 from reembed.database.connection import Connection
 from reembed.database.ledger import Migration
 
@@ -54,6 +55,8 @@ class Status:
     documents_per_second: float | None
     eta_seconds: float | None
     waiting_for: str | None
+    index_progress: Progress | None
+    """While it is being built."""
     active_column: str
     canary_percent: int
 
@@ -100,6 +103,9 @@ def status(connection: Connection, migration: Migration) -> Status:
         lag = chunks.lag(connection, migration.id)
     if migration.state == "switched":
         old_pending = documents.count_old_pending(connection, migration)
+    index = None
+    if migration.state in ("indexing", "cleaning"):
+        index = building.progress(connection, migration.table)
     rate = counts.embedded / counts.seconds if counts.seconds else None
     flag = flags.read(connection, migration.table.schema, migration.table.name)
     return Status(
@@ -124,22 +130,25 @@ def status(connection: Connection, migration: Migration) -> Status:
         tokens=counts.tokens,
         documents_per_second=rate,
         eta_seconds=pending / rate if rate and migration.state == "backfilling" else None,
-        waiting_for=waiting_for(migration.state, migration.reason, counts),
+        waiting_for=waiting_for(migration.state, migration.reason, counts, index),
+        index_progress=index,
         active_column=flag.active().column if flag else migration.table.old,
         canary_percent=100 if migration.state in ("switched", "cleaning") else 0,
     )
 
 
-def waiting_for(state: str, reason: str | None, counts: chunks.Counts) -> str | None:
+def waiting_for(
+    state: str, reason: str | None, counts: chunks.Counts, index: Progress | None = None
+) -> str | None:
     """Why nothing moves, in words; None while something does."""
     if state == "paused":
         return _with_advice(reason, "`reembed resume`", "continues")
     if state == "failed":
         return _with_advice(reason, "`reembed retry`", "lets it go on")
     if state == "indexing":
-        return "the index"
+        return f"the index: {index}" if index else "the index"
     if state == "cleaning":
-        return COMING_HOME
+        return f"the index: {index}" if index else COMING_HOME
     if state == "validating" and counts.unfinished == 0:
         return "the judgement"
     if state in ("planned", "cleaned", "aborted"):

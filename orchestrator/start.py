@@ -76,7 +76,7 @@ def plan(connection: Connection, settings: Settings, *, measured: bool = False) 
 
     Raises errors.Usage for a table that cannot be migrated, ledger.AnotherMigration, measure.NothingToMeasure.
     """
-    found = checks.documents_table(connection, settings)
+    found = _look(connection, settings)
     active = _active(connection, settings, found)
     if active is None:
         checks.a_new_migration(connection, settings, found)
@@ -110,7 +110,7 @@ def start(connection: Connection, settings: Settings) -> Started:
 
     Raises errors.Usage and errors.Broken before anything is written; ledger.AnotherMigration, Paused, FailedBefore.
     """
-    found = checks.documents_table(connection, settings)
+    found = _look(connection, settings)
     dispatch.check_broker()
     migration = _active(connection, settings, found)
     begun = migration is None
@@ -124,7 +124,7 @@ def start(connection: Connection, settings: Settings) -> Started:
             # Another `start` at this very moment waits here, and finds it done
             ledger.install(connection)
             if ledger.get(connection, migration.id).state == "planned":
-                chunks.plan(connection, migration)
+                chunks.plan(connection, migration, settings.backfill_order_column)
                 ledger.change_state(connection, migration, "backfilling")
     elif migration.state == "paused":
         raise Paused(migration=migration.id, reason=migration.reason)
@@ -140,6 +140,14 @@ def start(connection: Connection, settings: Settings) -> Started:
         begun,
         counts.pending + counts.running + counts.done + counts.failed,
     )
+
+
+def _look(connection: Connection, settings: Settings) -> catalog.Description:
+    """The table, with all that matters whether a migration is under way or not. Raises errors.Usage."""
+    found = checks.documents_table(connection, settings)
+    checks.order_of_work(connection, settings, found)
+    checks.governor(connection, settings)
+    return found
 
 
 def _active(connection: Connection, settings: Settings, found: catalog.Description) -> Migration | None:

@@ -22,10 +22,6 @@ _log = logging.getLogger(__name__)
 
 # A chunk whose provider outlasted the patience of its worker is put off for this share of it
 PUT_OFF_SHARE = 0.25
-NO_OLD_MODEL = (
-    "the old column is not kept fresh by this worker: its OLD_EMBED_MODEL is not the migration's old model"
-)
-OLD_MODEL_AWAY = "the old column is not kept fresh ({error}); unset OLD_EMBED_MODEL if its model is gone"
 
 
 def embed_chunk(tools: Tools, migration_id: int, number: int) -> None:
@@ -45,7 +41,7 @@ def embed_chunk(tools: Tools, migration_id: int, number: int) -> None:
     try:
         model = sides.model(environment, migration, claim.side)
         if model is None:
-            put_off(tools, claim, NO_OLD_MODEL, environment.rerun_failed_every_seconds)
+            put_off(tools, claim, sides.NO_OLD_MODEL, environment.rerun_failed_every_seconds)
         elif Loop(tools, migration, claim, model).run():
             ask(lambda connection: finish(connection, claim))
             _log.info("event=chunk_done migration=%s chunk=%s", migration_id, number)
@@ -93,7 +89,7 @@ def _stop(connection: Connection, migration_id: int, side: ledger.Side, error: e
         ledger.change_state(connection, current, "paused", str(error))
     elif current.state != "paused":
         # Catching up beside a finished backfill: the flag stays where it is, and the chunk is tried again later
-        reason = OLD_MODEL_AWAY.format(error=error) if side == "old" else str(error)
+        reason = sides.OLD_MODEL_AWAY.format(error=error) if side == "old" else str(error)
         ledger.set_reason(connection, migration_id, reason)
 
 

@@ -72,20 +72,28 @@ class Loop:
         )
         at_end = False
         while True:
-            while (
-                self._wanted and not at_end and len(self._in_flight) < self._tools.settings.embed_concurrency
-            ):
+            while self._wanted and not at_end and self._has_room():
                 batch = next(waiting, None)
                 at_end = batch is None
                 if batch is not None:
                     self._in_flight[self._tools.executor.submit(self._embed, batch)] = batch
-            if not self._in_flight:
+            if not self._in_flight and (at_end or not self._wanted):
                 break
             self._commit_answers()
             self._look_up()
         if self._fault is not None:
             raise self._fault
         return at_end and not self._abandoned
+
+    def _has_room(self) -> bool:
+        """For one more request in flight, unless the database is to be spared."""
+        if len(self._in_flight) >= self._tools.settings.embed_concurrency:
+            return False
+        reason = self._tools.database.call(self._tools.governor.hold)
+        if reason not in (None, self._waiting_for):
+            # Told at the next look, not at the next heartbeat
+            self._waiting_for, self._renew_at = reason, 0.0
+        return reason is None
 
     def _embed(self, batch: batches.Batch) -> Apart:
         """In a thread: one batch's answer, waiting out what passes."""
@@ -102,6 +110,9 @@ class Loop:
         return embed_apart(lambda texts: self._patience.call(request, texts), batch.texts)
 
     def _commit_answers(self) -> None:
+        if not self._in_flight:
+            # The database is spared
+            self._stop.wait(_LOOK_SECONDS)
         done, _ = futures.wait(self._in_flight, _LOOK_SECONDS, futures.FIRST_COMPLETED)
         for future in done:
             batch = self._in_flight.pop(future)
@@ -118,7 +129,8 @@ class Loop:
 
     def _commit(self, result: batches.Result) -> None:
         lease = self._tools.settings.chunk_lease_seconds
-        committing.commit(self._tools.database, self._migration, self._claim, result, lease_seconds=lease)
+        with self._tools.governor.writing():
+            committing.commit(self._tools.database, self._migration, self._claim, result, lease_seconds=lease)
 
     def _look_up(self) -> None:
         """The heartbeat, and whether this worker should leave."""

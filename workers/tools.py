@@ -9,6 +9,7 @@ from reembed import settings
 from reembed.database import ledger
 from reembed.embedding.provider import Provider
 from workers.database import Database
+from workers.governor import Governor
 from workers.quota import Quota
 
 
@@ -20,9 +21,12 @@ class Tools:
         # Shown beside a chunk, and in the reason if it has to be rescued
         self.owner = f"{socket.gethostname()}:{os.getpid()}"
         # Twice the lease: a chunk that nobody took meanwhile is still ours
-        self.database = Database(environment.database, 2 * environment.chunk_lease_seconds)
+        self.database = Database(
+            environment.database, 2 * environment.chunk_lease_seconds, pooled=environment.pooled
+        )
         self.executor = ThreadPoolExecutor(environment.embed_concurrency, thread_name_prefix="provider")
         self._quotas = {"new": Quota.of(environment), "old": Quota.of_the_old_model(environment)}
+        self.governor = Governor.of(environment)
         self._providers: dict[tuple[settings.Model, ledger.Side], Provider] = {}
 
     def provider(self, model: settings.Model, side: ledger.Side) -> Provider:

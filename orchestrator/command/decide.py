@@ -49,7 +49,7 @@ def cleanup(dry_run: bool, yes: bool) -> None:
             return
         if migration.state != "cleaning":
             session.confirm("There is no way back from this. Go on?", yes)
-        flag.cleanup(database, migration, click.echo)
+        flag.cleanup(database, migration, settings.index_tuning, click.echo)
     click.echo(f"done: {table.old} holds the vectors of {migration.new_model}.")
 
 

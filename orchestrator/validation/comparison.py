@@ -52,6 +52,7 @@ class Columns:
     def __init__(self, connection: Connection, migration: Migration, k: int) -> None:
         self._connection = connection
         self._k = k
+        self._breadth = str(max(_LEAST_BREADTH, k + _SPARE))
         self._queries = {
             "old": self._compose(
                 migration,
@@ -66,8 +67,6 @@ class Columns:
                 migration.new_model.dimensions,
             ),
         }
-        breadth = max(_LEAST_BREADTH, k + _SPARE)
-        connection.execute("SELECT set_config('hnsw.ef_search', %s, false)", [str(breadth)])
 
     def by_document(self, rows: list[Row]) -> Iterator[tuple[str, list[str], list[str]]]:
         """Each row as a query by its own stored vectors: id, nearest by the old ones, nearest by the new ones."""
@@ -84,7 +83,10 @@ class Columns:
     def _nearest(self, side: str, vector: Vector, asking: Row | None = None) -> list[str]:
         """Ids of the k nearest, without the document that asks and others of the very same text."""
         limit = self._k + (_SPARE if asking else 0)
-        rows = self._connection.execute(self._queries[side], {"query": vector, "limit": limit}).fetchall()
+        # For this search alone: the next transaction may meet another session
+        with self._connection.transaction():
+            self._connection.execute("SELECT set_config('hnsw.ef_search', %s, true)", [self._breadth])
+            rows = self._connection.execute(self._queries[side], {"query": vector, "limit": limit}).fetchall()
         found = [
             row[0]
             for row in rows

@@ -20,6 +20,7 @@ _KEY_TYPES = {
 }
 _CONTENT_TYPES = {"text", "varchar"}
 _VECTOR_TYPES = {"vector", "halfvec"}
+_NUMERIC_TYPES = {"int2", "int4", "int8", "float4", "float8", "numeric"}
 # Ordinary and partitioned tables
 _TABLE_KINDS = {"r", "p"}
 
@@ -181,6 +182,13 @@ def vector_type(connection: Connection, schema: str, name: str, column: str) -> 
     columns = {row["name"]: row for row in rows}
     found = _column(columns, f"{schema}.{name}", column, "OLD_COLUMN", _VECTOR_TYPES, "a vector or halfvec")
     return found["type"], max(found["width"], 0)
+
+
+def refuse_no_number(connection: Connection, documents: table.Table, column: str, variable: str) -> None:
+    """That the column which `variable` names is a number. Raises NoColumn, WrongColumn."""
+    rows = queries.run(connection, "describe_columns", None, table=documents.quoted)
+    columns = {row["name"]: row for row in rows}
+    _column(columns, str(documents), column, variable, _NUMERIC_TYPES, "a number")
 
 
 def indexes_on(connection: Connection, documents: table.Table, column: str) -> tuple[str, ...]:

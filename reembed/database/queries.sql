@@ -192,17 +192,26 @@ SELECT count(*) AS documents FROM {table} d
 SELECT d.{content} AS content FROM {table} d TABLESAMPLE SYSTEM ({percent})
  WHERE d.{content} <> '' LIMIT %(limit)s
 
+-- weight --
+-- Fragment: how much a document is used. What cannot be added up counts for nothing: NULL, NaN, infinity
+CASE WHEN d.{order_column}::float8 BETWEEN -1e15 AND 1e15 THEN d.{order_column}::float8 ELSE 0 END
+
+-- running_weight --
+-- Fragment: how much it and all documents before it are used
+sum({weight}) OVER keys
+
 -- plan_chunks --
 -- Ranges of every n-th id that exists, so that gaps and skew still give even chunks: one ordered scan of the key,
--- marking the first and last of every n, then one row for each pair of marks
-INSERT INTO reembed.chunks (migration_id, side, number, first_id, last_id, documents, catch_up)
+-- marking the first and last of every n, then one row for each pair of marks. Everything that is asked of a row is
+-- asked in one window, in the order of the key's index: nothing is sorted but the marks, however large the table
+INSERT INTO reembed.chunks (migration_id, side, number, first_id, last_id, documents, catch_up, priority)
 SELECT {migration}, {side}, %(after_number)s + (n - 1) / %(chunk_size)s + 1,
        (array_agg(id ORDER BY n))[1]::text, (array_agg(id ORDER BY n DESC))[1]::text,
-       max(n) - min(n) + 1, %(catch_up)s
-  FROM (SELECT id, n, lead(id) OVER (ORDER BY n) IS NULL AS is_last
-          FROM (SELECT d.{id} AS id, row_number() OVER (ORDER BY d.{id}) AS n
-                  FROM {table} d {joined} WHERE {wanted}) numbered
-       ) marked
+       max(n) - min(n) + 1, %(catch_up)s,
+       (array_agg(running_weight ORDER BY n DESC))[1] - (array_agg(running_weight - weight ORDER BY n))[1]
+  FROM (SELECT d.{id} AS id, {weight} AS weight, row_number() OVER keys AS n, {running_weight} AS running_weight,
+               lead(d.{id}) OVER keys IS NULL AS is_last
+          FROM {table} d {joined} WHERE {wanted} WINDOW keys AS (ORDER BY d.{id})) numbered
  WHERE (n - 1) %% %(chunk_size)s = 0 OR n %% %(chunk_size)s = 0 OR is_last
  GROUP BY (n - 1) / %(chunk_size)s
 
@@ -290,18 +299,18 @@ UPDATE reembed.chunks SET retry_at = NULL, waiting_for = NULL, dispatched_at = N
  WHERE migration_id = %(migration_id)s AND state = 'pending'
 
 -- take_wave --
--- The next chunks to publish. Marked first and committed, published afterwards: a message may be lost or doubled,
+-- The next chunks to publish, those that matter most before the others. Marked first and committed, published afterwards: a message may be lost or doubled,
 -- never a chunk
 WITH due AS MATERIALIZED (
     SELECT number FROM reembed.chunks
      WHERE migration_id = %(migration_id)s AND state = 'pending' AND dispatched_at IS NULL
        AND (retry_at IS NULL OR retry_at <= clock_timestamp())
-     ORDER BY number LIMIT %(limit)s FOR UPDATE SKIP LOCKED
+     ORDER BY priority DESC, number LIMIT %(limit)s FOR UPDATE SKIP LOCKED
 )
 UPDATE reembed.chunks c SET dispatched_at = clock_timestamp(), retry_at = NULL
   FROM due
  WHERE c.migration_id = %(migration_id)s AND c.number = due.number
-RETURNING c.number, c.first_id, c.last_id
+RETURNING c.number, c.first_id, c.last_id, c.priority
 
 -- forget_messages --
 -- Nothing waits in the queue, yet chunks published a while ago were never claimed: their messages are lost
@@ -481,6 +490,20 @@ SELECT f.state, f.era, f.metric, f.old_column, f.old_type, f.old_dimensions, f.n
   JOIN reembed.models n ON n.id = f.new_model
  WHERE f.schema_name = %(schema)s AND f.table_name = %(name)s
 
+-- server_load --
+-- What the governor looks at: positions in the log, in bytes, of this server and of the standby that is furthest
+-- behind, and how many sessions of others are at work, in all databases
+SELECT (pg_current_wal_lsn() - '0/0'::pg_lsn)::bigint AS written,
+       (SELECT min(r.replay_lsn - '0/0'::pg_lsn)::bigint FROM pg_stat_replication r) AS replayed,
+       (SELECT extract(epoch FROM max(r.replay_lag))::float8 FROM pg_stat_replication r) AS measured,
+       (SELECT count(*) FROM pg_stat_activity a
+         WHERE a.state = 'active' AND a.backend_type = 'client backend'
+           AND a.application_name NOT LIKE 'reembed %%') AS active_sessions
+
+-- may_see_load --
+-- Whether this role sees what sessions of other roles are at
+SELECT pg_has_role('pg_read_all_stats', 'USAGE') AS may
+
 -- describe_table --
 -- The user's table, as the catalog has it; no row where there is none
 SELECT n.nspname AS schema, c.relname AS name, c.relkind AS kind, greatest(c.reltuples, 0)::bigint AS estimated_rows,
@@ -496,7 +519,7 @@ SELECT n.nspname AS schema, c.relname AS name, c.relkind AS kind, greatest(c.rel
 SELECT a.attname AS name, t.typname AS type, a.atttypmod AS width, a.attnotnull AS not_null,
        a.attgenerated <> '' AS generated
   FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
- WHERE a.attrelid = to_regclass(%(table)s) AND a.attnum > 0 AND NOT a.attisdropped
+ WHERE a.attrelid = to_regclass(%(table)s) AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum
 
 -- key_is_unique --
 -- Whether one unique, complete, plain index covers just this column
@@ -789,8 +812,33 @@ CREATE INDEX {concurrently} {index_name} ON {only} {table} ({id}) WHERE {new_mod
 CREATE INDEX {concurrently} {index_name} ON {only} {table} ({id}) WHERE {old_stale}
 
 -- take_time --
--- A role's statement_timeout is meant for queries, not for building an index
+-- A role's statement_timeout is meant for queries, not for scans and building an index
 SELECT set_config('statement_timeout', '0', false)
+
+-- set_for_session --
+-- What a build needs, on a connection that is ours alone; NULL gives back what role and database have
+SELECT set_config(%(name)s, %(value)s, false)
+
+-- server_memory --
+-- In bytes
+SELECT pg_size_bytes(current_setting('maintenance_work_mem')) AS maintenance_work_mem,
+       pg_size_bytes(current_setting('shared_buffers')) AS shared_buffers
+
+-- index_progress --
+-- How far the index is that is being built on one of the tables, or on a partition of it. No phase: another role builds
+-- it, and ours may not look
+SELECT coalesce(c.relname, '') AS index, regexp_replace(p.phase, '^(building index|index validation): ', '') AS phase,
+       -- pgvector counts tuples where it knows how many there are, and PostgreSQL the table's blocks
+       CASE WHEN p.lockers_total > 0 THEN NULL
+            WHEN p.tuples_total > 0 THEN least(100, 100.0::float8 * p.tuples_done / p.tuples_total)
+            WHEN p.blocks_total > 0 THEN least(100, 100.0::float8 * p.blocks_done / p.blocks_total) END AS percent,
+       nullif(p.current_locker_pid, 0)::integer AS held_up_by
+  FROM pg_stat_progress_create_index p LEFT JOIN pg_class c ON c.oid = p.index_relid
+ WHERE p.datname = current_database() AND p.phase IS NOT NULL
+   AND EXISTS (SELECT FROM unnest(%(tables)s::text[]) t (name)
+                WHERE p.relid = to_regclass(t.name)
+                   OR p.relid IN (SELECT leaf.relid FROM pg_partition_tree(to_regclass(t.name)) leaf))
+ LIMIT 1
 
 -- partitions --
 -- The leaves of a partitioned table; none where it is an ordinary one

@@ -125,6 +125,8 @@ CREATE TABLE reembed.chunks (
     last_id       text NOT NULL,
     -- Pending documents in the range when it was planned
     documents     integer NOT NULL CHECK (documents > 0),
+    -- Sum of BACKFILL_ORDER_COLUMN over them: the highest is embedded first
+    priority      double precision NOT NULL DEFAULT 0,
     -- Planned after the backfill, for rows that were written during the migration
     catch_up      boolean NOT NULL DEFAULT false,
     planned_at    timestamptz NOT NULL DEFAULT now(),

@@ -9,7 +9,7 @@ import redis
 
 from config import celery_app
 from config.settings import Settings
-from orchestrator import advance, dispatch
+from orchestrator import advance, dispatch, planning
 from orchestrator.embedded.stack import Stack
 from reembed.database import chunks, connection, documents, failures, ledger, queries
 from reembed.database.connection import Connection
@@ -170,3 +170,22 @@ def test_messages_carry_integers_alone(
         assert embedded["chord"]["args"] == [migration.id]
     for text in [*installation.texts(12), settings.openai_api_key.get_secret_value(), settings.database]:
         assert text not in str(bodies)
+
+
+def test_a_message_takes_no_more_of_redis_than_a_plan_says(
+    database: Connection, migration: Migration, broker: redis.Redis
+) -> None:
+    # Long keys: a message shows them to Flower
+    database.execute(
+        "INSERT INTO reembed.chunks (migration_id, side, number, first_id, last_id, documents) "
+        "SELECT %s, 'new', n, repeat('k', 100), repeat('k', 100), 1 FROM generate_series(100, 1096) n",
+        [migration.id],
+    )
+
+    def used() -> int:
+        return int(broker.info("memory")["used_memory"])
+
+    before = used()
+    assert dispatch.publish(database, migration.id) == 1_000
+    taken = (used() - before) / 1_000
+    assert planning.MESSAGE_BYTES / 3 < taken < planning.MESSAGE_BYTES

@@ -48,6 +48,7 @@ def claim(database: Connection, migration: Migration) -> Claim:
 def ready(database: Connection, settings: Settings, migration: Migration) -> Migration:
     embed(settings, migration, 1, 2, 3)
     documents.mark_pending(database, migration)
+    indexes.build_pending(database, migration)
     indexes.build(database, migration, 12)
     for state in ("indexing", "validating", "ready"):
         ledger.change_state(database, ledger.get(database, migration.id), state)

@@ -104,6 +104,8 @@ def test_redis_comes_back_after_a_crash(running: stack.Stack) -> None:
 def test_the_environment_points_every_part_to_the_stack(running: stack.Stack) -> None:
     assert running.environment("some") == {
         "DATABASE_URL": running.postgres.url("some"),
+        "DATABASE_POOLER": "none",
+        "DATABASE_DIRECT_URL": running.postgres.url("some"),
         "CELERY_BROKER_URL": running.redis.url(0),
         "CELERY_RESULT_BACKEND": running.redis.url(1),
         "OPENAI_BASE_URL": running.provider.base_url,

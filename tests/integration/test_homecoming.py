@@ -47,6 +47,7 @@ def switched(database: Connection, settings: Settings, migration: Migration) -> 
 
 def switch(database: Connection, migration: Migration) -> Migration:
     documents.mark_pending(database, migration)
+    indexes.build_pending(database, migration)
     indexes.build(database, migration, 12)
     for state in ("indexing", "validating", "ready", "switched"):
         ledger.change_state(database, ledger.get(database, migration.id), state)
@@ -77,7 +78,7 @@ def interrupted(database: Connection, switched: Migration, monkeypatch: pytest.M
 
 def clean_up(database: Connection, migration: Migration) -> list[str]:
     told: list[str] = []
-    flag.cleanup(database, ledger.get(database, migration.id), told.append)
+    flag.cleanup(database, ledger.get(database, migration.id), tell=told.append)
     return told
 
 
