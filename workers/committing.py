@@ -54,5 +54,5 @@ def _write(
     """One statement, so it may be repeated as it is when PostgreSQL took the application's side in a deadlock."""
     documents.write_batch(
         connection, migration, claim, result.embedded, result.vectors, result.refused,
-        tokens=result.tokens, lease_seconds=lease_seconds,
+        tokens=result.tokens, too_long=result.too_long, lease_seconds=lease_seconds,
     )  # fmt: skip

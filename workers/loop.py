@@ -13,18 +13,17 @@ import time
 from collections.abc import Sequence
 from concurrent import futures
 
-from reembed import errors, settings
+from reembed import settings
 from reembed.database import chunks, ledger
 from reembed.embedding.bisection import Apart, embed_apart
 from reembed.embedding.patience import Patience
 from reembed.embedding.wire import Embedded
-from workers import batches, committing, drain
+from workers import asking, batches, committing, drain
+from workers.duplicates import Duplicates
 from workers.tools import Tools
 
 # Seconds that one task works on a chunk before it gives it back, so that no task outlives its message's visibility
 WORK_SECONDS = 600
-# All workers pause for so long after a 429 that names no time
-PAUSE_SECONDS = 1.0
 # A worker that was told to stop waits this long for the answers in flight, then leaves without them
 DRAIN_SECONDS = 7
 # How often the loop looks up when no answer comes
@@ -46,7 +45,9 @@ class Loop:
         # Ends every wait for the provider at once
         self._stop = threading.Event()
         self._patience = Patience(tools.settings.provider_patience_seconds, self._stop, self._note_wait)
-        self._in_flight: dict[futures.Future[Apart], batches.Batch] = {}
+        self._ruler = tools.ruler(model)
+        self._duplicates = Duplicates()
+        self._in_flight: dict[futures.Future[list[Apart]], batches.Batch] = {}
         self._waiting_for: str | None = None
         self._fault: Exception | None = None
         self._wanted = True
@@ -61,8 +62,9 @@ class Loop:
         Raises the first fault, after what else was in flight has been committed.
         """
         waiting = batches.of_chunk(
-            self._tools.connection, self._migration, self._claim, self._model, self._tools.settings
-        )
+            self._tools.connection, self._migration, self._claim, self._model, self._tools.settings,
+            ruler=self._ruler, quota=self._quota, duplicates=self._duplicates,
+        )  # fmt: skip
         at_end = False
         while True:
             while (
@@ -80,26 +82,27 @@ class Loop:
             raise self._fault
         return at_end and not self._abandoned
 
-    def _embed(self, batch: batches.Batch) -> Apart:
-        """In a thread: one batch's answer, waiting out what passes."""
+    def _embed(self, batch: batches.Batch) -> list[Apart]:
+        """In a thread: the answers to a batch's requests, waiting out what passes."""
 
         def request(texts: Sequence[str]) -> Embedded:
-            self._quota.take(batch.estimated_tokens, self._stop, self._note_wait)
-            try:
-                return self._provider.embed_documents(texts)
-            except errors.ProviderOverloaded as overload:
-                # It was said to one worker and is meant for all
-                self._quota.pause(overload.retry_after or PAUSE_SECONDS)
-                raise
+            return asking.ask(
+                self._provider, self._quota, self._ruler, texts, batch.estimate(texts),
+                stop=self._stop, on_wait=self._note_wait,
+            )  # fmt: skip
 
-        return embed_apart(lambda texts: self._patience.call(request, texts), batch.texts)
+        return [
+            embed_apart(lambda texts: self._patience.call(request, texts), batch.sent[part.start : part.stop])
+            for part in batch.requests
+        ]
 
     def _commit_answers(self) -> None:
         done, _ = futures.wait(self._in_flight, _LOOK_SECONDS, futures.FIRST_COMPLETED)
         for future in done:
             batch = self._in_flight.pop(future)
             try:
-                self._commit(batch.result(future.result()))
+                self._commit(batch.result(*future.result()))
+                self._duplicates.finish(batch.groups)
                 self._waiting_for = None
             except Exception as error:
                 # The first fault counts; no new request, but the answers on their way are paid for

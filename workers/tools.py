@@ -10,6 +10,7 @@ from reembed import settings
 from reembed.database import connection, ledger
 from reembed.embedding.provider import Provider
 from workers.quota import Quota
+from workers.ruler import Ruler
 
 
 class Tools:
@@ -23,6 +24,7 @@ class Tools:
         self._quotas = {"new": Quota.of(environment), "old": Quota.of_the_old_model(environment)}
         self._connection: connection.Connection | None = None
         self._providers: dict[tuple[settings.Model, ledger.Side], Provider] = {}
+        self._rulers: dict[str, Ruler] = {}
 
     @property
     def connection(self) -> connection.Connection:
@@ -43,8 +45,12 @@ class Tools:
         return self._providers[model, side]
 
     def quota(self, side: ledger.Side) -> Quota:
-        """The limits are the new model's. The old one's pauses hold up nobody else."""
+        """The limits that are set are the new model's. The old one's pauses hold up nobody else."""
         return self._quotas[side]
+
+    def ruler(self, model: settings.Model) -> Ruler:
+        """What is learned from bills is of use to the next chunk."""
+        return self._rulers.setdefault(model.name, Ruler.of(model.name))
 
     def close(self) -> None:
         self.executor.shutdown(wait=False, cancel_futures=True)

@@ -15,6 +15,7 @@ import orjson
 from numpy.typing import NDArray
 
 from reembed import errors, settings
+from reembed.embedding import announced
 
 _FLOAT = np.dtype("<f4")
 
@@ -27,6 +28,8 @@ class Embedded:
     """(texts, dimensions), in the order of the texts; finite, none of them zero."""
     tokens: int
     """Billed, as the provider reports them; 0 where it reports none."""
+    limits: announced.Limits = announced.NOTHING
+    """As the answer's headers announce them."""
 
 
 def encode(texts: Sequence[str], model: str, dimensions: int | None) -> bytes:
