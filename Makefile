@@ -43,6 +43,7 @@ format: setup ## let ruff put things in order
 bench: setup ## every figure that the documents state
 	$(BIN)/python -m benchmarks.writing
 	$(BIN)/python -m benchmarks.trigger
+	$(BIN)/python -m benchmarks.quota
 
 chaos: setup ## a migration under fire: make chaos SECONDS=600 SEED=1
 	$(BIN)/python -m tests.chaos --seconds $(SECONDS) --seed $(SEED)

@@ -2,8 +2,8 @@
 
 1. Within a page they are one group.
 2. A later page's document whose text is in flight joins the group of the first, and is written with it.
-3. One whose text was written already gets a copy of that vector, read from the table by its key and only if it is still of
-   this text. What is remembered of a text is its hash and a key, so a chunk's worth is a few megabytes.
+3. One whose text was written already gets a copy of that vector, read from the table by its key and only if it is
+   still of this text. What is remembered of a text is its hash and a key, so a chunk's worth is a few megabytes.
 
 Across chunks nothing is remembered: docs/decisions.md says what that would cost.
 """
@@ -59,10 +59,10 @@ class Duplicates:
         claim: chunks.Claim,
         answered: list[documents.Document],
     ) -> tuple[Copies | None, list[documents.Document]]:
-        """Vectors for documents whose text was answered before; and those for whom there is none, to be sent after all.
+        """Vectors for documents whose text was answered before; and the documents for which there is none.
 
-        A text that was refused has none, and one that changed meanwhile. The old column, kept fresh after the switch, has
-        no hash beside it to prove a copy by.
+        A text that was refused has none, and one that changed meanwhile. The old column, kept fresh after the
+        switch, has no hash beside it to prove a copy by.
         """
         found: dict[uuid.UUID, NDArray[np.float32]] = {}
         if answered and claim.side == "new":

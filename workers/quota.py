@@ -1,8 +1,9 @@
 """The quota: requests and tokens a minute, and the provider's own pauses, shared by every worker of every replica.
 
-One reservation in Redis covers both limits at once, by Redis's own clock, so that no worker's clock matters. It is virtual
-scheduling: the time at which each limit is next free is moved, and the answer is how long to sleep. Nobody polls, and who
-asked first goes first. The limits are those that are set, and those that the provider announces where these are lower.
+One reservation in Redis covers both limits at once, by Redis's own clock, so that no worker's clock matters. It is
+virtual scheduling: the time at which each limit is next free is moved, and the answer is how long to sleep. Nobody
+polls, and who asked first goes first. The limits are those that are set, and those that the provider announces where
+these are lower.
 
 A provider that says "too many requests" says so to one worker and means all of them: that worker sets a pause, and
 whoever asks next waits for its end.
@@ -11,7 +12,8 @@ What a request was charged is corrected once it is answered:
 - by the tokens that were billed, where the provider reports them;
 - the tokens of a request that was refused are given back: an answer without vectors is billed nothing;
 - the request itself is not: OpenAI counts refused requests like any other;
-- neither is anything of a request that broke (5xx, a time-out, half an answer): it may have been computed, and counted.
+- neither is anything of a request that broke (5xx, a time-out, half an answer): it may have been computed, and
+  counted.
 """
 
 import contextlib
@@ -57,7 +59,7 @@ def connect(url: str) -> redis.Redis:
 
 
 class Quota:
-    """Without limits only pauses are shared, and a Redis that does not answer holds up nobody. Threads may share it."""
+    """Threads may share it. Without limits only pauses are shared, and a Redis that is away holds up nobody."""
 
     def __init__(
         self, client: redis.Redis, requests_per_minute: int, tokens_per_minute: int, key: str = _KEY
@@ -103,7 +105,10 @@ class Quota:
         return int(wait) / _SECOND, terms
 
     def take(self, tokens: int, stop: threading.Event, on_wait: Callable[[str, float], None]) -> Share:
-        """Wait for one request's share of the quota. Raises errors.Transient where `stop` comes first: send nothing."""
+        """Wait for one request's share of the quota.
+
+        Raises errors.Transient where `stop` comes first, and then nothing must be sent.
+        """
         seconds, terms = self.reserve(tokens)
         while seconds > 0:
             on_wait(WAITING, seconds)
@@ -114,7 +119,7 @@ class Quota:
         return Share(tokens, terms)
 
     def settle(self, share: Share, billed: int, limits: announced.Limits) -> None:
-        """The request was answered: correct its share by the tokens billed (0: not told), hear the provider's limits."""
+        """The request was answered: correct its share by the tokens billed (0: not told), hear the limits."""
         more = billed - share.tokens if billed else 0
         self._correct(share, requests=0, tokens=more, accepted=1, limits=limits)
         if limits is not announced.NOTHING:
@@ -126,7 +131,7 @@ class Quota:
         self._correct(share, requests=0, tokens=-share.tokens)
 
     def pause(self, seconds: float) -> None:
-        """Nobody asks the provider for so long. Best effort: whoever does not hear of it is refused, and pauses too."""
+        """Nobody asks the provider for so long. Best effort: who does not hear of it is refused, and pauses too."""
         with contextlib.suppress(redis.RedisError):
             self._pause(keys=[self._key], args=[*self._known, int(seconds * _SECOND)])
 
@@ -146,7 +151,7 @@ class Quota:
         accepted: int = 0,
         limits: announced.Limits = announced.NOTHING,
     ) -> None:
-        """Best effort: without Redis nothing can be reserved either, and what was charged too much passes with time."""
+        """Best effort: without Redis nothing can be reserved either, and what is charged too much passes."""
         told = [limits.requests, limits.tokens, limits.requests_left, limits.tokens_left]
         with contextlib.suppress(redis.RedisError):
             arguments: list[Any] = [*self._known, share.terms, requests, tokens, accepted, *told]

@@ -10,8 +10,9 @@ Everything is in one hash, so that Redis loses all of it or nothing:
     measured_requests     the limit that was found by being refused, and since when it counts: see PAUSE
     measured, accepted, marked
 
-Terms change when Redis loses its memory, when a pause begins, and when a lower limit becomes known. Whoever waits with a
-reservation made before reserves anew when it wakes, so that none of the three lets the waiting ones through on top of the new.
+Terms change when Redis loses its memory, when a pause begins, and when a lower limit becomes known. Whoever waits
+with a reservation made before reserves anew when it wakes, so that none of the three lets the waiting ones through
+on top of the new.
 """
 
 # KEYS[1]: the hash. Every script begins with ARGV[1] requests and ARGV[2] tokens a minute as they are set, 0 is no
@@ -80,8 +81,8 @@ return {math.ceil(send_at - now), terms}
 
 # ARGV[5]: the terms of the reservation; ARGV[6], ARGV[7]: requests and tokens to charge on top of it, or to give back;
 # ARGV[8]: 1 for an answer with vectors; ARGV[9] to ARGV[12]: requests and tokens a minute as announced, and left.
-# Who hears for the first time that less is allowed has sent a burst already. For ten seconds the limits are moved to where
-# they would be if it had been charged for what the provider says is used
+# Who hears for the first time that less is allowed has sent a burst already. For ten seconds the limits are moved to
+# where they would be if it had been charged for what the provider says is used
 SETTLE = (
     _COMMON
     + """
@@ -110,7 +111,8 @@ if announced[1] + announced[2] > 0 then
     for index, kind in ipairs(KINDS) do
       if announced[index] > 0 then
         local used = announced[index] - tonumber(ARGV[10 + index])
-        set(kind, math.max(get(kind), now + used * SPREAD / announced[index]))
+        local began = get('learning') - 10 * SECOND
+        set(kind, math.max(get(kind), began + used * SPREAD / announced[index]))
       end
     end
   end
@@ -118,10 +120,11 @@ end
 """
 )
 
-# ARGV[5]: microseconds. A pause is only ever made longer: of two workers that were refused, the one told to wait longest
-# is right. Refusals during a pause are answers to the same excess; one that begins a pause says that the provider was full.
-# What it accepted between two such moments is its rate, where no header tells it. Requests are counted and not tokens:
-# those of one chunk are about equally large, and too low a guess at a minute's tokens would hold a large one up for long
+# ARGV[5]: microseconds. A pause is only ever made longer: of two workers that were refused, the one told to wait
+# longest is right. Refusals during a pause are answers to the same excess; one that begins a pause says that the
+# provider was full. What it accepted between two such moments is its rate, where no header tells it. Requests are
+# counted and not tokens: those of one chunk are about equally large, and too low a guess at a minute's tokens would
+# hold a large one up for long
 PAUSE = (
     _COMMON
     + """

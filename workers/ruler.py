@@ -9,8 +9,8 @@ from reembed.embedding import tokens
 _PRIOR_TOKENS = 2_000
 # What was billed counts half after so many more tokens: texts change along a table, and a model's tokenizer does not
 _MEMORY_TOKENS = 1_000_000
-# The estimate is known to be wrong by 0.35 (Russian) to 2 (names of molecules). What a provider bills beyond these is no
-# count of tokens, and must neither stop the migration nor let a burst through
+# The estimate is known to be wrong by 0.35 (Russian) to 2 (names of molecules). What a provider bills beyond these
+# is no count of tokens, and must neither stop the migration nor let a burst through
 LOWEST, HIGHEST = 0.25, 3.0
 
 

@@ -37,8 +37,8 @@ class Limit:
         for admitted, cost in self._admitted:
             free += cost
             if amount <= free:
-                break
-        return admitted + WINDOW_SECONDS - now if self._admitted else WINDOW_SECONDS
+                return admitted + WINDOW_SECONDS - now
+        return WINDOW_SECONDS
 
     def charge(self, amount: int, now: float) -> None:
         self.used += amount

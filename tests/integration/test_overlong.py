@@ -110,6 +110,7 @@ def test_a_text_that_becomes_shorter_is_listed_no_more(
     assert chunks.plan_catch_up(database, ledger.get(database, long.id)) == 1
     embed(long, numbers=(4,))
     assert [one.document_id for one in overlong.find(database, long)] == ["70"]
+    assert overlong.count(database, long) == 1
 
 
 def test_a_text_is_sent_once_for_all_its_documents_in_a_chunk_however_far_apart(

@@ -9,6 +9,7 @@ import redis
 
 from config.settings import Settings
 from orchestrator.embedded.stack import Stack
+from reembed import errors
 from reembed.embedding.announced import NOTHING, Limits
 from workers import quota
 from workers.quota import Quota, QuotaUnreadable, Share
@@ -83,7 +84,7 @@ def test_a_wait_ends_at_once_when_the_worker_has_to_leave_and_its_share_is_free(
         stop.set()
 
     # And says so: a request that was not waited for must not be sent
-    with pytest.raises(quota.errors.Transient):
+    with pytest.raises(errors.Transient):
         own.take(1, stop, leave)
     assert told == ["the quota, or a pause that the provider asked for"]
     assert time.monotonic() - began < 5
