@@ -9,7 +9,7 @@ from reembed.database.table import Storage
 from reembed.database.tuning import Tuning
 
 IndexMethod = Literal["hnsw", "ivfflat", "none"]
-Overlong = Literal["truncate", "fail"]
+Overlong = Literal["truncate", "mean", "fail"]
 Pooler = Literal["none", "transaction"]
 
 
@@ -34,7 +34,7 @@ class Settings(settings.Settings):
     # Ceilings of one request: documents, and estimated tokens
     embed_batch_size: int = Field(default=500, ge=1, le=2048)
     embed_batch_tokens: int = Field(default=250_000, ge=1)
-    # Longer texts are cut, or recorded as failures
+    # Longer texts are cut, embedded as the mean of their parts, or recorded as failures
     embed_max_input_tokens: int = Field(default=8192, ge=1)
     embed_overlong: Overlong = "truncate"
     # Requests in flight, in each worker process

@@ -8,7 +8,7 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
-from reembed.database import building, chunks, documents, failures, flags, validations
+from reembed.database import building, chunks, documents, failures, flags, overlong, validations
 from reembed.database.building import Progress
 from reembed.database.connection import Connection
 from reembed.database.ledger import Migration
@@ -44,6 +44,8 @@ class Status:
     """Documents that the provider refuses."""
     without_text: int
     """At the last judgement; nothing to embed in these."""
+    overlong: int
+    """Embedded, though their text is longer than the model takes."""
     chunks: dict[str, int]
     lag_seconds: float | None
     """For so long a text may have been waiting for its vector; None during the backfill."""
@@ -75,6 +77,8 @@ class Status:
             parts.append(f"{duration(self.eta_seconds)} left")
         if self.failed:
             parts.append(f"{self.failed:,} refused")
+        if self.overlong:
+            parts.append(f"{self.overlong:,} over-long")
         if self.pending and self.lag_seconds is not None:
             parts.append(f"{self.pending:,} pending for {duration(self.lag_seconds)} at most")
         if self.old_hidden:
@@ -118,6 +122,7 @@ def status(connection: Connection, migration: Migration) -> Status:
         pending=pending,
         failed=refused,
         without_text=without_text,
+        overlong=overlong.count(connection, migration),
         chunks={
             "pending": counts.pending,
             "running": counts.running,

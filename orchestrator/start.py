@@ -15,7 +15,7 @@ from reembed import errors
 from reembed.database import catalog, chunks, documents, ledger, storage
 from reembed.database.connection import Connection
 from reembed.database.ledger import Migration
-from reembed.embedding import tokens
+from reembed.embedding import packing, tokens
 
 # A first guess at a document's tokens is made from so many texts
 _SAMPLED_TEXTS = 500
@@ -83,7 +83,7 @@ def plan(connection: Connection, settings: Settings, *, measured: bool = False) 
     migration = active or _unsaved(settings, found)
     count = documents.count_all(connection, migration)
     mean_tokens = documents.mean_tokens(
-        connection, migration, count, sample=_SAMPLED_TEXTS, estimate=tokens.estimate
+        connection, migration, count, sample=_SAMPLED_TEXTS, estimate=tokens.counter(settings.embed_model)
     )
     return Plan(
         found=found,
@@ -93,7 +93,11 @@ def plan(connection: Connection, settings: Settings, *, measured: bool = False) 
             tokens=round(count * mean_tokens),
             chunk_size=settings.chunk_size or planning.chunk_size(count),
             batch_size=settings.embed_batch_size,
-            batch_tokens=settings.embed_batch_tokens,
+            batch_tokens=packing.largest_request(
+                settings.embed_batch_tokens,
+                settings.embed_requests_per_minute,
+                settings.embed_tokens_per_minute,
+            ),
         ),
         advice=advice.advise(found, count, advice.fill(connection, found.table).free),
         measured=measure.measure(connection, migration) if measured else None,

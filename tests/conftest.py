@@ -6,6 +6,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+import redis
 
 from config.settings import Settings
 from orchestrator.embedded import stack as embedded
@@ -64,6 +65,9 @@ def database(stack: embedded.Stack, new_database: Callable[[], str]) -> Iterator
 @pytest.fixture
 def settings(stack: embedded.Stack, database: connection.Connection) -> Settings:
     """An environment that points to the fresh database and the built-in models."""
+    with redis.Redis.from_url(stack.redis.url(1)) as client:
+        # The quota of the test before, and the pauses in it
+        client.flushdb()
     environment = stack.environment(database.info.dbname)
     return Settings.model_validate(
         {name.lower(): value for name, value in environment.items()}

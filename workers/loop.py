@@ -12,19 +12,19 @@ import threading
 import time
 from collections.abc import Sequence
 from concurrent import futures
+from dataclasses import replace
 
 from reembed import errors, settings
 from reembed.database import chunks, ledger
 from reembed.embedding.bisection import Apart, embed_apart
 from reembed.embedding.patience import Patience
 from reembed.embedding.wire import Embedded
-from workers import batches, committing, drain
+from workers import asking, batches, committing, drain
+from workers.duplicates import Duplicates
 from workers.tools import Tools
 
 # Seconds that one task works on a chunk before it gives it back, so that no task outlives its message's visibility
 WORK_SECONDS = 600
-# All workers pause for so long after a 429 that names no time
-PAUSE_SECONDS = 1.0
 # A worker that was told to stop waits this long for the answers in flight, then leaves without them
 DRAIN_SECONDS = 7
 # How often the loop looks up when no answer comes
@@ -46,7 +46,9 @@ class Loop:
         # Ends every wait for the provider at once
         self._stop = threading.Event()
         self._patience = Patience(tools.settings.provider_patience_seconds, self._stop, self._note_wait)
-        self._in_flight: dict[futures.Future[Apart], batches.Batch] = {}
+        self._ruler = tools.ruler(model)
+        self._duplicates = Duplicates()
+        self._in_flight: dict[futures.Future[list[Apart]], batches.Batch] = {}
         self._waiting_for: str | None = None
         self._fault: Exception | None = None
         self._wanted = True
@@ -68,8 +70,9 @@ class Loop:
 
     def _run(self) -> bool:
         waiting = batches.of_chunk(
-            self._tools.database, self._migration, self._claim, self._model, self._tools.settings
-        )
+            self._tools.database, self._migration, self._claim, self._model, self._tools.settings,
+            ruler=self._ruler, quota=self._quota, duplicates=self._duplicates,
+        )  # fmt: skip
         at_end = False
         while True:
             while self._wanted and not at_end and self._has_room():
@@ -95,19 +98,28 @@ class Loop:
             self._waiting_for, self._renew_at = reason, 0.0
         return reason is None
 
-    def _embed(self, batch: batches.Batch) -> Apart:
-        """In a thread: one batch's answer, waiting out what passes."""
+    def _embed(self, batch: batches.Batch) -> list[Apart]:
+        """In a thread: the answers to a batch's requests, waiting out what passes."""
 
         def request(texts: Sequence[str]) -> Embedded:
-            self._quota.take(batch.estimated_tokens, self._stop, self._note_wait)
-            try:
-                return self._provider.embed_documents(texts)
-            except errors.ProviderOverloaded as overload:
-                # It was said to one worker and is meant for all
-                self._quota.pause(overload.retry_after or PAUSE_SECONDS)
-                raise
+            return asking.ask(
+                self._provider, self._quota, self._ruler, texts, batch.estimate(texts),
+                stop=self._stop, on_wait=self._note_wait,
+            )  # fmt: skip
 
-        return embed_apart(lambda texts: self._patience.call(request, texts), batch.texts)
+        answers: list[Apart] = []
+        for part in batch.requests:
+            texts = batch.sent[part.start : part.stop]
+            try:
+                answers.append(embed_apart(lambda texts: self._patience.call(request, texts), texts))
+            except errors.ReembedError as error:
+                if not answers:
+                    raise
+                # What was answered is paid for
+                answers[-1] = replace(answers[-1], fault=error)
+            if answers[-1].fault is not None:
+                break
+        return answers
 
     def _commit_answers(self) -> None:
         if not self._in_flight:
@@ -117,10 +129,11 @@ class Loop:
         for future in done:
             batch = self._in_flight.pop(future)
             try:
-                apart = future.result()
-                self._commit(batch.result(apart))
-                if apart.fault is not None:
-                    raise apart.fault
+                answers = future.result()
+                self._commit(batch.result(answers))
+                self._duplicates.finish(batch.groups)
+                if answers and answers[-1].fault is not None:
+                    raise answers[-1].fault
                 self._waiting_for = None
             except Exception as error:
                 # The first fault counts; no new request, but the answers on their way are paid for

@@ -11,6 +11,7 @@ from reembed.embedding.provider import Provider
 from workers.database import Database
 from workers.governor import Governor
 from workers.quota import Quota
+from workers.ruler import Ruler
 
 
 class Tools:
@@ -28,6 +29,7 @@ class Tools:
         self._quotas = {"new": Quota.of(environment), "old": Quota.of_the_old_model(environment)}
         self.governor = Governor.of(environment)
         self._providers: dict[tuple[settings.Model, ledger.Side], Provider] = {}
+        self._rulers: dict[str, Ruler] = {}
 
     def provider(self, model: settings.Model, side: ledger.Side) -> Provider:
         """A model, at the endpoint that the environment has for this side; connections stay open between tasks."""
@@ -41,8 +43,12 @@ class Tools:
         return self._providers[model, side]
 
     def quota(self, side: ledger.Side) -> Quota:
-        """The limits are the new model's. The old one's pauses hold up nobody else."""
+        """The limits that are set are the new model's. The old one's pauses hold up nobody else."""
         return self._quotas[side]
+
+    def ruler(self, model: settings.Model) -> Ruler:
+        """What is learned from bills is of use to the next chunk."""
+        return self._rulers.setdefault(model.name, Ruler.of(model.name))
 
     def close(self) -> None:
         self.executor.shutdown(wait=False, cancel_futures=True)

@@ -23,6 +23,7 @@ ROUTES = [
     ("/control/refuse", control.Refuse),
     ("/control/accept", control.Accept),
     ("/control/fail", control.Fail),
+    ("/control/limit", control.Limit),
     ("/control/leave", control.Leave),
     ("/control/recover", control.Recover),
     ("/control/usage", control.Usage),

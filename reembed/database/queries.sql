@@ -116,6 +116,14 @@ WITH held AS MATERIALIZED (
      WHERE EXISTS (SELECT FROM held)
     ON CONFLICT (migration_id, side, document_id) DO UPDATE
        SET content_hash = EXCLUDED.content_hash, reason = EXCLUDED.reason, failed_at = now()
+), too_long AS (
+    INSERT INTO reembed.overlong (migration_id, side, document_id, content_hash, treatment, tokens)
+    SELECT {migration}, {side}, l.id, l.content_hash, l.treatment, l.tokens
+      FROM unnest(%(long_ids)s::text[], %(long_hashes)s::uuid[], %(long_treatments)s::text[], %(long_tokens)s::bigint[])
+           AS l(id, content_hash, treatment, tokens)
+     WHERE EXISTS (SELECT FROM held)
+    ON CONFLICT (migration_id, side, document_id) DO UPDATE
+       SET content_hash = EXCLUDED.content_hash, treatment = EXCLUDED.treatment, tokens = EXCLUDED.tokens
 ), progress AS (
     UPDATE reembed.chunks c
        SET embedded = c.embedded + (SELECT count(*) FROM written), tokens = c.tokens + %(tokens)s,
@@ -124,6 +132,13 @@ WITH held AS MATERIALIZED (
      WHERE c.migration_id = {migration} AND c.number = %(number)s AND EXISTS (SELECT FROM held)
 )
 SELECT EXISTS (SELECT FROM held) AS held, (SELECT count(*) FROM written) AS written
+
+-- fresh_vectors --
+-- Vectors of documents whose text is known to be that of others: one request less
+SELECT w.content_hash, {v}.{new} AS vector
+  FROM unnest(%(ids)s::{key_type}[], %(hashes)s::uuid[]) AS w(id, content_hash)
+  JOIN {table} d ON d.{id} = w.id {joined}
+ WHERE {v}.{new_model} = {model} AND {v}.{new_hash} = w.content_hash AND {v}.{new} IS NOT NULL
 
 -- count_documents --
 -- The whole table by what stands beside each document, in one scan: the proof that nothing is missing or stale
@@ -397,6 +412,19 @@ SELECT f.document_id, f.reason, f.failed_at
   FROM reembed.failures f JOIN {table} d ON d.{id} = f.document_id::{key_type}
  WHERE f.migration_id = {migration} AND f.side = 'new' AND f.content_hash = md5(d.{content})::uuid
  ORDER BY f.failed_at DESC, f.document_id
+
+-- count_overlong --
+-- Documents whose vector is not of their whole text. The hash beside the vector says so without a look at the text
+SELECT count(*) AS overlong
+  FROM reembed.overlong o JOIN {table} d ON d.{id} = o.document_id::{key_type} {joined}
+ WHERE o.migration_id = {migration} AND o.side = 'new' AND o.content_hash = {vector_hash}
+
+-- list_overlong --
+-- The same, one by one
+SELECT o.document_id, o.treatment, o.tokens
+  FROM reembed.overlong o JOIN {table} d ON d.{id} = o.document_id::{key_type} {joined}
+ WHERE o.migration_id = {migration} AND o.side = 'new' AND o.content_hash = {vector_hash}
+ ORDER BY o.tokens DESC, o.document_id
 
 -- release_failures --
 -- The documents are tried again

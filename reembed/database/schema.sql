@@ -169,6 +169,19 @@ CREATE TABLE reembed.failures (
     PRIMARY KEY (migration_id, side, document_id)
 );
 
+-- A document whose text was longer than the model takes, and what its vector was made from instead: the beginning of the
+-- text, or the mean of its parts. It counts as long as the vector is of that text
+CREATE TABLE reembed.overlong (
+    migration_id bigint NOT NULL REFERENCES reembed.migrations ON DELETE CASCADE,
+    side         text NOT NULL CHECK (side IN ('new', 'old')),
+    document_id  text NOT NULL,
+    content_hash uuid NOT NULL,
+    treatment    text NOT NULL CHECK (treatment IN ('truncated', 'averaged')),
+    -- Of the whole text, as the worker counted or estimated them
+    tokens       bigint NOT NULL,
+    PRIMARY KEY (migration_id, side, document_id)
+);
+
 -- Every judgement; the gate reads the newest
 CREATE TABLE reembed.validations (
     id           bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,

@@ -99,8 +99,8 @@ def test_the_index_says_how_far_it_is(index: Progress | None, expected: str) -> 
 def status(**fields: object) -> progress.Status:
     whole: dict[str, object] = {
         "migration": 3, "table": "public.documents", "model": "new (768)", "state": "backfilling", "documents": 10_000,
-        "embedded": 2_500, "pending": 7_499, "failed": 1, "without_text": 0, "chunks": {}, "lag_seconds": None,
-        "old_hidden": 0, "old_stale": 0, "tokens": 0,
+        "embedded": 2_500, "pending": 7_499, "failed": 1, "without_text": 0, "overlong": 0, "chunks": {},
+        "lag_seconds": None, "old_hidden": 0, "old_stale": 0, "tokens": 0,
         "documents_per_second": 125.0, "eta_seconds": 60.0, "waiting_for": None, "index_progress": None,
         "active_column": "embedding", "canary_percent": 0,
     }  # fmt: skip
