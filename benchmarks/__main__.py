@@ -13,6 +13,7 @@ from benchmarks import figures, installation
 MODULES = (
     "speed",
     "latency",
+    "quota",
     "faraway",
     "indexing",
     "companion",

@@ -130,6 +130,17 @@ def claim(
     return Claim(**row) if row else None
 
 
+def claim_next(
+    connection: Connection, migration_id: int, side: Side, *, owner: str, lease_seconds: float
+) -> Claim | None:
+    """A chunk that is free, wanted and never struck, what matters most first; None: there is none."""
+    row = queries.run(
+        connection, "claim_next_chunk", None,
+        migration_id=migration_id, side=side, owner=owner, lease_seconds=lease_seconds,
+    ).fetchone()  # fmt: skip
+    return Claim(**row) if row else None
+
+
 def renew(connection: Connection, claim: Claim, *, lease_seconds: float, waiting_for: str | None) -> bool:
     """The heartbeat. True while the migration wants the chunk done, False once it was paused or given up.
 

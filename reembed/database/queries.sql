@@ -253,6 +253,25 @@ UPDATE reembed.chunks c
                   AND (c.side = 'new' OR m.state <> 'cleaning'))
 RETURNING c.migration_id, c.side, c.number, c.attempt, c.first_id, c.last_id, c.documents
 
+-- claim_next_chunk --
+-- Any chunk that has not struck, for a worker whose own does not fill its time
+WITH free AS (
+    SELECT number FROM reembed.chunks
+     WHERE migration_id = %(migration_id)s AND side = %(side)s AND state = 'pending' AND strikes = 0
+       AND (retry_at IS NULL OR retry_at <= clock_timestamp())
+       AND EXISTS (SELECT FROM reembed.migrations m WHERE m.id = migration_id
+                      AND m.state NOT IN ('planned', 'paused', 'failed', 'cleaned', 'aborted')
+                      AND (side = 'new' OR m.state <> 'cleaning'))
+     ORDER BY priority DESC, number LIMIT 1 FOR UPDATE SKIP LOCKED
+)
+UPDATE reembed.chunks c
+   SET state = 'running', attempt = attempt + 1, strikes = strikes + 1, lease_owner = %(owner)s,
+       lease_until = clock_timestamp() + make_interval(secs => %(lease_seconds)s),
+       started_at = coalesce(started_at, clock_timestamp()), retry_at = NULL, waiting_for = NULL
+  FROM free
+ WHERE c.migration_id = %(migration_id)s AND c.number = free.number
+RETURNING c.migration_id, c.side, c.number, c.attempt, c.first_id, c.last_id, c.documents
+
 -- renew_lease --
 -- The heartbeat. No row: the chunk was rescued, or the migration does not want it any more
 UPDATE reembed.chunks c
