@@ -2,7 +2,17 @@
 
 from orchestrator import homecoming
 from reembed import errors
-from reembed.database import catalog, columns, documents, ledger, locking, storage, tuning, validations
+from reembed.database import (
+    building,
+    catalog,
+    columns,
+    documents,
+    ledger,
+    locking,
+    storage,
+    tuning,
+    validations,
+)
 from reembed.database.connection import Connection
 from reembed.database.ledger import Migration
 
@@ -120,6 +130,7 @@ def abort(connection: Connection, migration: Migration) -> None:
     Raises TooLate, locking.TableBusy; nothing has changed then.
     """
     refuse_abort(migration)
+    building.cancel(connection, migration.table)
 
     def statements() -> None:
         _change(connection, migration, "aborted", "abort")

@@ -11,6 +11,8 @@ from workers.ruler import Ruler
 
 # All workers pause for so long after a 429 that names no time
 PAUSE_SECONDS = 1.0
+# Nor for longer than this, whatever is asked for: then one request finds out whether it still holds
+LONGEST_PAUSE_SECONDS = 600.0
 
 
 def ask(
@@ -33,7 +35,7 @@ def ask(
     except errors.ProviderOverloaded as overload:
         quota.give_back(share)
         # It was said to one worker and is meant for all
-        quota.pause(overload.retry_after or PAUSE_SECONDS)
+        quota.pause(min(overload.retry_after or PAUSE_SECONDS, LONGEST_PAUSE_SECONDS))
         raise
     except errors.RequestRefused:
         quota.give_back(share)

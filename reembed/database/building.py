@@ -34,9 +34,17 @@ class Progress:
 
 def progress(connection: Connection, table: Table) -> Progress | None:
     """The index that is being built on the table or its companion; None where none is, or we may not see."""
-    tables = [table.quoted, quoted(table.schema, table.vectors)]
-    row = queries.run(connection, "index_progress", None, tables=tables).fetchone()
+    row = queries.run(connection, "index_progress", None, tables=_tables(table)).fetchone()
     return None if row is None else Progress(**row)
+
+
+def cancel(connection: Connection, table: Table) -> None:
+    """End the build of an index of ours, which would hold up whoever wants to take it away."""
+    queries.run(connection, "cancel_build", None, tables=_tables(table))
+
+
+def _tables(table: Table) -> list[str]:
+    return [table.quoted, quoted(table.schema, table.vectors)]
 
 
 @contextmanager

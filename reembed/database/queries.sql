@@ -887,6 +887,15 @@ SELECT coalesce(c.relname, '') AS index, regexp_replace(p.phase, '^(building ind
                    OR p.relid IN (SELECT leaf.relid FROM pg_partition_tree(to_regclass(t.name)) leaf))
  LIMIT 1
 
+-- cancel_build --
+-- Of ours alone, and only where our role may
+SELECT pg_cancel_backend(p.pid)
+  FROM pg_stat_progress_create_index p JOIN pg_stat_activity a ON a.pid = p.pid
+ WHERE p.datname = current_database() AND a.application_name LIKE 'reembed %%' AND pg_has_role(a.usesysid, 'MEMBER')
+   AND EXISTS (SELECT FROM unnest(%(tables)s::text[]) t (name)
+                WHERE p.relid = to_regclass(t.name)
+                   OR p.relid IN (SELECT leaf.relid FROM pg_partition_tree(to_regclass(t.name)) leaf))
+
 -- partitions --
 -- The leaves of a partitioned table; none where it is an ordinary one
 SELECT n.nspname AS schema, c.relname AS name

@@ -14,7 +14,7 @@ import pytest
 from psycopg import sql
 
 from config.settings import Settings
-from orchestrator import progress
+from orchestrator import flag, progress
 from orchestrator.embedded import account
 from orchestrator.embedding_server import models
 from reembed.database import building, connection, indexes, ledger, queries
@@ -147,6 +147,38 @@ def test_status_says_which_process_holds_up_the_index(
             "index": found.index, "phase": found.phase, "percent": None, "held_up_by": found.held_up_by,
         }  # fmt: skip
     assert progress.status(database, ready_to_index).index_progress is None
+
+
+def test_an_abort_ends_a_build_that_would_hold_it_up(
+    database: Connection, settings: Settings, ready_to_index: Migration
+) -> None:
+    cancelled: list[BaseException] = []
+    table = ready_to_index.table
+
+    def build(builder: Connection) -> None:
+        try:
+            indexes.build(builder, ready_to_index, 2_012, Tuning())
+        except psycopg.errors.QueryCanceled as error:
+            cancelled.append(error)
+
+    with (
+        connection.connect(settings.database, "older") as older,
+        connection.connect(settings.database, "control") as builder,
+    ):
+        older.execute("BEGIN ISOLATION LEVEL REPEATABLE READ")
+        older.execute("SELECT 1")
+        thread = threading.Thread(target=build, args=(builder,))
+        thread.start()
+        # It waits for a snapshot that is older; the table itself is free
+        until(lambda: (found := building.progress(database, table)) and found.held_up_by)
+        flag.abort(database, ready_to_index)
+        thread.join(10)
+        older.rollback()
+    assert len(cancelled) == 1
+    columns = database.execute(
+        "SELECT FROM pg_attribute WHERE attrelid = 'documents'::regclass AND attname = %s", [table.new]
+    )
+    assert columns.rowcount == 0
 
 
 def test_status_counts_while_vectors_are_put_into_the_index(
