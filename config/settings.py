@@ -98,7 +98,8 @@ class Settings(settings.Settings):
     @property
     def direct_database(self) -> str:
         """A URL whose sessions last: for locks and settings of a session, and for building indexes."""
-        return (self.database_direct_url or self.database_url).get_secret_value()
+        direct = self.database_direct_url if self.pooled else None
+        return (direct or self.database_url).get_secret_value()
 
     @property
     def index_tuning(self) -> Tuning:

@@ -153,7 +153,7 @@ def waiting_for(
     if state == "indexing":
         return f"the index: {index}" if index else "the index"
     if state == "cleaning":
-        return f"the index: {index}" if index else COMING_HOME
+        return f"{COMING_HOME} (the index: {index})" if index else COMING_HOME
     if state == "validating" and counts.unfinished == 0:
         return "the judgement"
     if state in ("planned", "cleaned", "aborted"):
