@@ -72,9 +72,14 @@ class Settings(settings.Settings):
     # Documents or queries to judge by; results of each that are compared
     validation_sample: int = Field(default=400, ge=1)
     validation_k: int = Field(default=10, ge=1, le=100)
+    # Selects the text of users' queries, or an id and the text: what the judgement asks both columns. Unset: documents
+    validation_queries_sql: str | None = None
     # Per query: listed below this, as a warning. Mean: an alarm that fails the gate
     validation_min_overlap: float = Field(default=0.6, ge=0, le=1)
     validation_overlap_floor: float = Field(default=0.1, ge=0, le=1)
+
+    # Share of the documents that may have been written since the judgement; beyond, `switch` wants another
+    validation_max_changed: float = Field(default=0.05, ge=0, le=1)
 
     # nDCG@10 that the new model may lose where there are judgements
     validation_margin: float = Field(default=0.02, ge=0, le=1)

@@ -1,11 +1,13 @@
 """The flag's life after the judgement: switch, roll back, clean up; and abort, for a migration that is given up."""
 
-from orchestrator import homecoming
+from config.settings import Settings
+from orchestrator import gate, homecoming
 from reembed import errors
 from reembed.database import (
     building,
     catalog,
     columns,
+    decisions,
     documents,
     ledger,
     locking,
@@ -15,13 +17,6 @@ from reembed.database import (
 )
 from reembed.database.connection import Connection
 from reembed.database.ledger import Migration
-
-
-class NotReady(errors.Refused):
-    """Migration {migration} is {state}, not ready{why}.
-
-    `reembed status` shows where it stands; `reembed switch --force` switches all the same, once it has been judged.
-    """
 
 
 class NotSwitched(errors.Refused):
@@ -49,18 +44,22 @@ class TooLate(errors.Refused):
     """
 
 
-def switch(connection: Connection, migration: Migration, *, force: bool) -> None:
-    """Searches go to the new column from their next query on. Raises NotReady."""
-    allowed = ("ready", "needs_review") if force else ("ready",)
-    if migration.state not in allowed:
-        raise NotReady(
-            migration=migration.id,
-            state=migration.state,
-            why=f": {documents.count_pending(connection, migration):,} documents still need a vector"
-            if migration.state in ("planned", "backfilling", "paused", "indexing", "validating")
-            else "",
-        )
-    _change(connection, migration, "switched", "switch")
+def switch(connection: Connection, migration: Migration, settings: Settings, *, force: bool) -> str | None:
+    """Searches go to the new column from their next query on. Returns what was overridden by `force`.
+
+    Raises gate.NotReady, gate.ChangedSince.
+    """
+    overridden = None
+    try:
+        gate.check(connection, migration, settings)
+    except errors.Refused as refusal:
+        if not force or migration.state not in ("ready", "needs_review"):
+            raise
+        overridden = str(refusal).splitlines()[0]
+    with connection.transaction():
+        _change(connection, migration, "switched", "switch")
+        decisions.record(connection, migration.id, "switch", overridden)
+    return overridden
 
 
 def rollback(connection: Connection, migration: Migration) -> documents.OldPending:
@@ -74,7 +73,9 @@ def rollback(connection: Connection, migration: Migration) -> documents.OldPendi
         raise NotSwitched(migration=migration.id, state=migration.state, verb="roll back")
     validation = validations.last(connection, migration.id)
     passed = validation is not None and validation["passed"]
-    _change(connection, migration, "ready" if passed else "needs_review", "roll back")
+    with connection.transaction():
+        _change(connection, migration, "ready" if passed else "needs_review", "roll back")
+        decisions.record(connection, migration.id, "rollback")
     return documents.count_old_pending(connection, migration)
 
 
@@ -100,6 +101,7 @@ def cleanup(
         refuse_pending(connection, migration)
         columns.contract(connection, migration, old_indexes=found)
         _change(connection, migration, "cleaned", "clean up")
+        decisions.record(connection, migration.id, "cleanup")
 
     locking.change(connection, statements)
 
@@ -134,6 +136,7 @@ def abort(connection: Connection, migration: Migration) -> None:
 
     def statements() -> None:
         _change(connection, migration, "aborted", "abort")
+        decisions.record(connection, migration.id, "abort")
         storage.remove(connection, migration)
 
     locking.change(connection, statements)

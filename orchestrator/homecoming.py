@@ -17,7 +17,18 @@ from collections.abc import Callable
 import psycopg
 
 from reembed import errors
-from reembed.database import chunks, columns, companion, documents, indexes, ledger, locking, queries, table
+from reembed.database import (
+    chunks,
+    columns,
+    companion,
+    decisions,
+    documents,
+    indexes,
+    ledger,
+    locking,
+    queries,
+    table,
+)
 from reembed.database.connection import Connection, first_line
 from reembed.database.ledger import Migration
 from reembed.database.tuning import Tuning
@@ -94,6 +105,7 @@ def _make_room(connection: Connection, migration: Migration, old_indexes: tuple[
         name = old_indexes[0] if old_indexes else table.derive(target.name, target.old, "idx")
         ledger.set_home_index(connection, migration.id, name)
         _change(connection, migration, "cleaning")
+        decisions.record(connection, migration.id, "cleanup")
 
     locking.change(connection, statements)
 

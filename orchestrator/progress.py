@@ -8,9 +8,10 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
-from reembed.database import building, chunks, documents, failures, flags, overlong, validations
+from reembed.database import building, chunks, decisions, documents, failures, flags, overlong, validations
 from reembed.database.building import Progress
 from reembed.database.connection import Connection
+from reembed.database.decisions import Decision
 from reembed.database.ledger import Migration
 
 _BACKFILL = ("planned", "backfilling", "paused", "failed", "indexing")
@@ -61,6 +62,8 @@ class Status:
     """While it is being built."""
     active_column: str
     canary_percent: int
+    last_decision: Decision | None
+    """What a person decided last, and what it overrode."""
 
     def as_json(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
@@ -139,6 +142,7 @@ def status(connection: Connection, migration: Migration) -> Status:
         index_progress=index,
         active_column=flag.active().column if flag else migration.table.old,
         canary_percent=100 if migration.state in ("switched", "cleaning") else 0,
+        last_decision=next(iter(decisions.of(connection, migration.id)), None),
     )
 
 

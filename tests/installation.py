@@ -17,10 +17,14 @@ import psycopg
 from numpy.typing import NDArray
 from psycopg import sql
 
+from config.settings import Settings
 from orchestrator.embedded import stack as embedded
 from orchestrator.embedded.workforce import Workforce
 from orchestrator.embedding_server import models
 from reembed.database import connection
+from reembed.database.ledger import Migration
+from workers import backfill
+from workers.tools import Tools
 
 OLD_MODEL, OLD_DIMENSIONS = "lexical-words", 32
 NEW_MODEL, NEW_DIMENSIONS = "lexical-ngrams", 64
@@ -217,6 +221,16 @@ def make_table(
         database.execute(
             sql.SQL("CREATE INDEX ON {} USING hnsw ({} vector_cosine_ops)").format(name, embedding)
         )
+
+
+def embed(settings: Settings, migration: Migration, *numbers: int) -> None:
+    """A worker at these chunks, in this process."""
+    tools = Tools(settings)
+    try:
+        for number in numbers:
+            backfill.embed_chunk(tools, migration.id, number)
+    finally:
+        tools.close()
 
 
 def wrong_documents(

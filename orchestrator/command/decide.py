@@ -7,12 +7,14 @@ from orchestrator.command import session
 
 
 @click.command()
-@click.option("--force", is_flag=True, help="Even if the validation did not pass.")
+@click.option("--force", is_flag=True, help="Even against the judgement. Who did it, and when, is recorded.")
 def switch(force: bool) -> None:
     """Searches go to the new column from their next query on."""
     with session.opened() as (database, settings):
         migration = session.migration_of(database, settings)
-        flag.switch(database, migration, force=force)
+        overridden = flag.switch(database, migration, settings, force=force)
+    if overridden:
+        click.echo(f"forced, and recorded: {overridden}", err=True)
     click.echo(f"searches read {migration.table.new} now; `reembed rollback` leads back at once.")
 
 

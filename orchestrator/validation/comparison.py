@@ -1,5 +1,6 @@
 """Old against new: the same question put to both columns, as production would put it."""
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -46,6 +47,20 @@ def sample(connection: Connection, migration: Migration, rows: int, size: int) -
     return [Row(**row) for row in queries.run(connection, "sample_rows", names, seed=42, limit=size)]
 
 
+@dataclass(frozen=True)
+class Ranking:
+    """What one search found, the nearest first."""
+
+    ids: list[str]
+    similarities: list[float]
+    """Higher is more similar."""
+    seconds: float
+    """That the search took."""
+
+    def first(self, k: int) -> "Ranking":
+        return Ranking(self.ids[:k], self.similarities[:k], self.seconds)
+
+
 class Columns:
     """Both columns, ready to be asked for nearest documents."""
 
@@ -68,31 +83,33 @@ class Columns:
             ),
         }
 
-    def by_document(self, rows: list[Row]) -> Iterator[tuple[str, list[str], list[str]]]:
+    def by_document(self, rows: list[Row]) -> Iterator[tuple[str, tuple[Ranking, Ranking]]]:
         """Each row as a query by its own stored vectors: id, nearest by the old ones, nearest by the new ones."""
         for row in rows:
-            yield row.id, self._nearest("old", row.old, row), self._nearest("new", row.new, row)
+            yield row.id, (self._nearest("old", row.old, row), self._nearest("new", row.new, row))
 
-    def by_query(self, old: Vector, new: Vector, *, exact: bool = False) -> tuple[list[str], list[str]]:
+    def by_query(self, old: Vector, new: Vector, *, exact: bool = False) -> tuple[Ranking, Ranking]:
         """A query's vectors by both models: nearest by the old one, nearest by the new one; `exact`: by no index."""
         with self._connection.transaction():
             if exact:
                 self._connection.execute("SELECT set_config('enable_indexscan', 'off', true)")
             return self._nearest("old", old), self._nearest("new", new)
 
-    def _nearest(self, side: str, vector: Vector, asking: Row | None = None) -> list[str]:
-        """Ids of the k nearest, without the document that asks and others of the very same text."""
+    def _nearest(self, side: str, vector: Vector, asking: Row | None = None) -> Ranking:
+        """The k nearest, without the document that asks and others of the very same text."""
         limit = self._k + (_SPARE if asking else 0)
         # For this search alone: the next transaction may meet another session
         with self._connection.transaction():
             self._connection.execute("SELECT set_config('hnsw.ef_search', %s, true)", [self._breadth])
+            began = time.perf_counter()
             rows = self._connection.execute(self._queries[side], {"query": vector, "limit": limit}).fetchall()
+            seconds = time.perf_counter() - began
         found = [
-            row[0]
-            for row in rows
-            if asking is None or (row[0] != asking.id and row[1] != asking.content_hash)
+            (key, similarity)
+            for key, content_hash, similarity in rows
+            if asking is None or (key != asking.id and content_hash != asking.content_hash)
         ]
-        return found[: self._k]
+        return Ranking([key for key, _ in found], [float(one) for _, one in found], seconds).first(self._k)
 
     @staticmethod
     def _compose(
@@ -101,4 +118,6 @@ class Columns:
         distance = distances.distance(
             column, sql.Placeholder("query"), migration.metric, column_type, dimensions
         )
-        return queries.compose("nearest", {**migration.names, "column": column, "distance": distance})
+        similarity = distances.similarity(distance, migration.metric)
+        names = {**migration.names, "column": column, "distance": distance, "similarity": similarity}
+        return queries.compose("nearest", names)

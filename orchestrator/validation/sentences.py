@@ -34,6 +34,7 @@ def lines(verdict: Verdict) -> Iterator[str]:
     else:
         yield "identity    not tested: too few documents to say anything"
     yield from _overlap(verdict)
+    yield from _shift(verdict)
     yield from _quality(verdict.quality)
     for note in verdict.notes:
         yield f"note        {note}"
@@ -42,6 +43,21 @@ def lines(verdict: Verdict) -> Iterator[str]:
     for fault in verdict.faults:
         yield f"FAULT       {fault}"
     yield "PASSED" if verdict.passed else "NOT PASSED"
+
+
+def _shift(verdict: Verdict) -> Iterator[str]:
+    if verdict.shift is not None:
+        yield "similarity  of the results, old and new; a threshold of yours has to move with it:"
+        for one in verdict.shift.equivalents:
+            yield (
+                f"              {one.old:.3f} is {one.new:.3f} now (95 % between {one.low:.3f} and {one.high:.3f}; "
+                f"keeps {100 * one.kept:.0f} % of the results)"
+            )
+    if verdict.old_latency and verdict.new_latency:
+        old, new = verdict.old_latency, verdict.new_latency
+        yield (
+            f"latency     {old.median:.1f} ms to {new.median:.1f} ms a search, {old.p95:.1f} to {new.p95:.1f} at p95"
+        )
 
 
 def _quality(quality: Quality | None) -> Iterator[str]:

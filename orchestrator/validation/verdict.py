@@ -1,18 +1,23 @@
 """A judgement: numbers, ids, and whether they pass. It never holds a text."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 from orchestrator.validation import identity as identity_check
 from orchestrator.validation.again import Again
+from orchestrator.validation.against import Latency, Mode
+from orchestrator.validation.comparison import Ranking
 from orchestrator.validation.finding import Finding
 from orchestrator.validation.identity import Identity
 from orchestrator.validation.integrity import Integrity
 from orchestrator.validation.overlap import Overlap
 from orchestrator.validation.quality import Quality
+from orchestrator.validation.shift import Shift
 from reembed.database.documents import Census
 
-Mode = Literal["queries", "documents"]
+# Queries whose results stand side by side in a report; of the others only the overlap does
+_SIDE_BY_SIDE = 50
 
 
 @dataclass(frozen=True)
@@ -29,7 +34,12 @@ class Verdict:
     identity: Identity
     quality: Quality | None = None
     """None where nobody judged: then nobody guesses."""
-    notes: tuple[str, ...] = field(default=())
+    shift: Shift | None = None
+    old_latency: Latency | None = None
+    new_latency: Latency | None = None
+    found: Mapping[str, tuple[Ranking, Ranking]] = field(default_factory=dict)
+    """What both sides found, by query or document."""
+    notes: tuple[str, ...] = ()
 
     @property
     def census(self) -> Census:
@@ -82,10 +92,13 @@ class Verdict:
             "k": self.k,
             "overlap_mean": overlap.mean if overlap else None,
             "overlap_ci95": [overlap.low, overlap.high] if overlap else None,
-            "low_overlap": [
-                {"id": query, "overlap": value} for query, value in (overlap.under if overlap else ())
-            ],
+            "low_overlap": self._low_overlap(),
             "threshold": overlap.threshold if overlap else None,
+            "similarity": self.shift.as_json() if self.shift else None,
+            "latency_ms": {
+                "old": self.old_latency.as_json() if self.old_latency else None,
+                "new": self.new_latency.as_json() if self.new_latency else None,
+            },
             "missing": self.census.pending,
             "stale": self.census.stale,
             "invalid_vectors": self.census.invalid,
@@ -118,3 +131,13 @@ class Verdict:
             "notes": list(self.notes),
             "passed": self.passed,
         }
+
+    def _low_overlap(self) -> list[dict[str, Any]]:
+        """The queries under the threshold, the worst first; both results of the first of them."""
+        under = self.overlap.under if self.overlap else ()
+        listed: list[dict[str, Any]] = [{"id": query, "overlap": value} for query, value in under]
+        for entry in listed[:_SIDE_BY_SIDE]:
+            if entry["id"] in self.found:
+                old, new = self.found[entry["id"]]
+                entry |= {"old": old.ids, "new": new.ids}
+        return listed

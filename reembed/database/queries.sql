@@ -526,7 +526,28 @@ INSERT INTO reembed.validations (migration_id, passed, report) VALUES (%(migrati
 
 -- last_validation --
 -- The newest judgement
-SELECT passed, report, created_at FROM reembed.validations WHERE migration_id = %(migration_id)s ORDER BY id DESC LIMIT 1
+SELECT id, passed, report, created_at FROM reembed.validations
+ WHERE migration_id = %(migration_id)s ORDER BY id DESC LIMIT 1
+
+-- list_validations --
+-- Every judgement, the newest first
+SELECT id, passed, report, created_at FROM reembed.validations WHERE migration_id = %(migration_id)s ORDER BY id DESC
+
+-- count_changed --
+-- Documents that were embedded after a judgement: those of the rounds of catching up since. By the ledger alone
+SELECT coalesce(sum(c.embedded), 0) AS changed
+  FROM reembed.chunks c JOIN reembed.validations v ON v.id = %(validation_id)s
+ WHERE c.migration_id = %(migration_id)s AND c.side = 'new' AND c.progress_at > v.created_at
+
+-- record_decision --
+-- The session's role is the database's word, the operator their machine's
+INSERT INTO reembed.decisions (migration_id, verb, forced, operator)
+VALUES (%(migration_id)s, %(verb)s, %(forced)s, %(operator)s)
+
+-- list_decisions --
+-- The newest first
+SELECT verb, forced, role, operator, decided_at FROM reembed.decisions
+ WHERE migration_id = %(migration_id)s ORDER BY id DESC
 
 -- read_flag --
 -- The flag of one table, with the models of both sides
@@ -937,7 +958,7 @@ SELECT d.{id}::text AS id, {v}.{new_hash} AS content_hash, d.{old}::vector AS ol
 
 -- nearest --
 -- The nearest documents of a query vector in one column; the expression is the indexed one
-SELECT d.{id}::text AS id, {v}.{new_hash} AS content_hash
+SELECT d.{id}::text AS id, {v}.{new_hash} AS content_hash, {similarity} AS similarity
   FROM {table} d {joined}
  WHERE {column} IS NOT NULL
  ORDER BY {distance} LIMIT %(limit)s

@@ -192,6 +192,19 @@ CREATE TABLE reembed.validations (
     created_at   timestamptz NOT NULL DEFAULT now()
 );
 
+-- Who moved the flag, and what stood against it. Nothing here is ever changed
+CREATE TABLE reembed.decisions (
+    id           bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    migration_id bigint NOT NULL REFERENCES reembed.migrations ON DELETE CASCADE,
+    verb         text NOT NULL CHECK (verb IN ('switch', 'rollback', 'cleanup', 'abort')),
+    -- What the gate said, where it was overridden
+    forced       text,
+    role         text NOT NULL DEFAULT session_user,
+    -- user@host, as the operator's machine has it
+    operator     text NOT NULL,
+    decided_at   timestamptz NOT NULL DEFAULT now()
+);
+
 -- The flag: which column to search, of which table (`searched_table`), and the model that a query for it must be
 -- embedded with. One row for each table that ever had a migration. `era` counts how often `cleanup` gave the old column's
 -- name to new vectors, so that a search can prove that a name still means what it meant when the flag was read

@@ -76,11 +76,11 @@ def test_a_search_on_an_idle_connection_holds_no_transaction_while_the_provider_
     assert seen == [TransactionStatus.IDLE] * 2
 
 
-def move(database: Connection, migration: Migration, *verbs: str) -> None:
+def move(database: Connection, settings: Settings, migration: Migration, *verbs: str) -> None:
     for verb in verbs:
         current = ledger.get(database, migration.id)
         if verb == "switch":
-            flag.switch(database, current, force=False)
+            flag.switch(database, current, settings, force=True)
         elif verb == "half a cleanup" and current.table.companion:
             homecoming._make_room(database, current, ())
             companion.move(database, ledger.get(database, current.id), after=None, limit=6)
@@ -107,8 +107,8 @@ def test_a_search_that_read_the_flag_before_the_names_changed_still_answers_righ
     before: tuple[str, ...],
     between: tuple[str, ...],
 ) -> None:
-    move(database, ready, *before)
-    meanwhile(lambda: move(database, ready, *between))
+    move(database, settings, ready, *before)
+    meanwhile(lambda: move(database, settings, ready, *between))
     query = installation.texts(12)[4]
     with Retriever(settings) as retriever:
         hits = retriever.search(database, query, top_k=1)

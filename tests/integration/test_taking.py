@@ -11,8 +11,7 @@ from orchestrator.embedded.stack import Stack
 from reembed.database import chunks, documents, ledger
 from reembed.database.connection import Connection
 from reembed.database.ledger import Migration
-from workers import backfill
-from workers.tools import Tools
+from tests import installation
 
 _LATENCY_MS = 400
 
@@ -27,14 +26,6 @@ def slow(stack: Stack) -> Iterator[None]:
         stack.provider.set_latency(0)
 
 
-def embed(settings: Settings, migration: Migration, number: int) -> None:
-    tools = Tools(settings)
-    try:
-        backfill.embed_chunk(tools, migration.id, number)
-    finally:
-        tools.close()
-
-
 def done(database: Connection, migration: Migration) -> list[int]:
     rows = database.execute("SELECT number FROM reembed.chunks WHERE state = 'done' ORDER BY number")
     return [row[0] for row in rows]
@@ -45,7 +36,7 @@ def test_small_chunks_are_done_together_while_the_provider_takes_its_time(
     stack: Stack, database: Connection, settings: Settings, migration: Migration
 ) -> None:
     before = len(stack.provider.arrivals())
-    embed(settings, migration, 2)
+    installation.embed(settings, migration, 2)
     assert done(database, migration) == [1, 2, 3]
     assert documents.census(database, migration).embedded == 12
     # Side by side: the last request was sent before the first was answered
@@ -59,7 +50,7 @@ def test_no_more_is_in_flight_than_is_set(
     stack: Stack, database: Connection, settings: Settings, migration: Migration
 ) -> None:
     before = len(stack.provider.arrivals())
-    embed(settings.model_copy(update={"embed_concurrency": 2}), migration, 1)
+    installation.embed(settings.model_copy(update={"embed_concurrency": 2}), migration, 1)
     first, second, *rest = stack.provider.arrivals()[before:]
     assert second - first < _LATENCY_MS / 1_000
     assert all(later - first >= _LATENCY_MS / 1_000 for later in rest)
@@ -70,14 +61,14 @@ def test_a_chunk_that_struck_is_left_to_its_own_message(
     database: Connection, settings: Settings, migration: Migration
 ) -> None:
     database.execute("UPDATE reembed.chunks SET strikes = 1 WHERE number = 3")
-    embed(settings, migration, 1)
+    installation.embed(settings, migration, 1)
     assert done(database, migration) == [1, 2]
 
 
 def test_a_provider_that_answers_at_once_leaves_the_other_chunks_to_other_workers(
     database: Connection, settings: Settings, migration: Migration
 ) -> None:
-    embed(settings, migration, 1)
+    installation.embed(settings, migration, 1)
     assert done(database, migration) == [1]
 
 
@@ -88,7 +79,7 @@ def test_chunks_that_were_taken_along_are_given_back_when_the_migration_is_pause
     one_at_a_time = settings.model_copy(
         update={"embed_batch_size": 1, "embed_concurrency": 6, "chunk_lease_seconds": 0.3}
     )
-    thread = threading.Thread(target=embed, args=(one_at_a_time, migration, 1))
+    thread = threading.Thread(target=installation.embed, args=(one_at_a_time, migration, 1))
     thread.start()
     deadline = time.monotonic() + 10
     while chunks.count(database, migration.id).running < 2:

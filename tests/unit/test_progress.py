@@ -102,7 +102,7 @@ def status(**fields: object) -> progress.Status:
         "embedded": 2_500, "pending": 7_499, "failed": 1, "without_text": 0, "overlong": 0, "chunks": {},
         "lag_seconds": None, "old_hidden": 0, "old_stale": 0, "tokens": 0,
         "documents_per_second": 125.0, "eta_seconds": 60.0, "waiting_for": None, "index_progress": None,
-        "active_column": "embedding", "canary_percent": 0,
+        "active_column": "embedding", "canary_percent": 0, "last_decision": None,
     }  # fmt: skip
     return progress.Status(**(whole | fields))  # type: ignore[arg-type]
 
