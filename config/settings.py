@@ -74,6 +74,8 @@ class Settings(settings.Settings):
     validation_k: int = Field(default=10, ge=1, le=100)
     # Selects the text of users' queries, or an id and the text: what the judgement asks both columns. Unset: documents
     validation_queries_sql: str | None = None
+    # A column to cut the documents by: tenant, language, source
+    validation_slice_column: str | None = None
     # Per query: listed below this, as a warning. Mean: an alarm that fails the gate
     validation_min_overlap: float = Field(default=0.6, ge=0, le=1)
     validation_overlap_floor: float = Field(default=0.1, ge=0, le=1)

@@ -63,6 +63,16 @@ def order_of_work(connection: Connection, settings: Settings, found: catalog.Des
         )
 
 
+def slices(connection: Connection, settings: Settings, found: catalog.Description) -> None:
+    """That VALIDATION_SLICE_COLUMN, where it is set, is there. Raises catalog.NoColumn."""
+    column = settings.validation_slice_column
+    if column is not None and column not in found.columns:
+        names = ", ".join(catalog.column_names(connection, found.table))
+        raise catalog.NoColumn(
+            table=found.table, column=column, columns=names, variable="VALIDATION_SLICE_COLUMN"
+        )
+
+
 def governor(connection: Connection, settings: Settings) -> None:
     """That our role sees what the governor shall look at: it would be blind without a word. Raises MayNotSee."""
     looks = {

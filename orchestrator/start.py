@@ -150,6 +150,7 @@ def _look(connection: Connection, settings: Settings) -> catalog.Description:
     """The table, with all that matters whether a migration is under way or not. Raises errors.Usage."""
     found = checks.documents_table(connection, settings)
     checks.order_of_work(connection, settings, found)
+    checks.slices(connection, settings, found)
     checks.governor(connection, settings)
     return found
 

@@ -14,6 +14,7 @@ from orchestrator.validation.comparison import Ranking
 from orchestrator.validation.overlap import Overlap
 from orchestrator.validation.quality import Quality
 from orchestrator.validation.shift import Shift
+from orchestrator.validation.slices import Slices
 from reembed import errors, settings
 from reembed.database.connection import Connection
 from reembed.database.ledger import Migration
@@ -101,6 +102,28 @@ def compare(
             environment.validation_margin,
         )
     return _sum_up("queries", found, environment, threshold, measured, notes)
+
+
+def slices(
+    connection: Connection,
+    environment: Settings,
+    migration: Migration,
+    rows: list[comparison.Row],
+    compared: Against,
+) -> Slices | None:
+    """With the sampled documents as queries, whatever the comparison asked. None without VALIDATION_SLICE_COLUMN."""
+    column = environment.validation_slice_column
+    if column is None:
+        return None
+    found = compared.found
+    if compared.mode != "documents":
+        columns = comparison.Columns(connection, migration, environment.validation_k)
+        found = dict(columns.by_document(rows[: environment.validation_sample]))
+    overlaps = {
+        document: overlap.overlap_at_k(old.ids, new.ids, environment.validation_k)
+        for document, (old, new) in found.items()
+    }
+    return Slices.of(column, {row.id: row.slice for row in rows}, overlaps)
 
 
 def _by_documents(

@@ -30,9 +30,13 @@ class Row:
     content_hash: Any
     old: Vector
     new: Vector
+    slice: str | None = None
+    """Its value in VALIDATION_SLICE_COLUMN."""
 
 
-def sample(connection: Connection, migration: Migration, rows: int, size: int) -> list[Row]:
+def sample(
+    connection: Connection, migration: Migration, rows: int, size: int, slice_column: str | None = None
+) -> list[Row]:
     """About `size` random documents that have both vectors, in random order; the same at each call.
 
     `rows` is the table's size, by which the share to read is chosen.
@@ -42,6 +46,9 @@ def sample(connection: Connection, migration: Migration, rows: int, size: int) -
     names = {
         **migration.names,
         "percent": sql.Literal(percent),
+        "slice": sql.SQL("{}::text").format(queries.identifier("d", slice_column))
+        if slice_column
+        else sql.SQL("NULL"),
         "sampling": sql.SQL("BERNOULLI" if rows < 1_000_000 else "SYSTEM"),
     }
     return [Row(**row) for row in queries.run(connection, "sample_rows", names, seed=42, limit=size)]

@@ -12,7 +12,7 @@ from orchestrator.validation.asked import Query
 from orchestrator.validation.integrity import Integrity
 from orchestrator.validation.verdict import Verdict
 from reembed import errors
-from reembed.database import chunks, documents, ledger, validations
+from reembed.database import catalog, chunks, documents, ledger, validations
 from reembed.database.connection import Connection
 from reembed.database.ledger import Migration
 
@@ -42,14 +42,15 @@ def judge(
     # Beside few documents in all, few are many
     tolerable = min(chunks.tolerable(connection, migration.id), census.documents // 100)
     size = max(environment.validation_sample, identity.SAMPLE)
-    rows = comparison.sample(connection, migration, census.documents, size)
-    notes: tuple[str, ...] = ()
+    environment, notes = _without_lost_slices(connection, environment, migration)
+    column = environment.validation_slice_column
+    rows = comparison.sample(connection, migration, census.documents, size, column)
     if queries is None:
         try:
             queries = asked.from_log(connection, environment)
         except asked.NoLog as error:
             # The backfill does not wait for a mended setting
-            queries, notes = [], (f"documents are the queries: {error}",)
+            queries, notes = [], (*notes, f"documents are the queries: {error}")
     compared = against.compare(
         connection, environment, migration, census.documents, rows, queries, judged or {}, threshold
     )
@@ -69,6 +70,7 @@ def judge(
         old_latency=compared.old_latency,
         new_latency=compared.new_latency,
         found=compared.found,
+        slices=against.slices(connection, environment, migration, rows, compared),
         identity=placed,
         notes=notes + compared.notes + ((embedded_again.note,) if embedded_again.note else ()),
     )
@@ -101,6 +103,17 @@ def again(
     if migration.state not in (verdict.state, "switched"):
         ledger.change_state(connection, migration, verdict.state)
     return verdict
+
+
+def _without_lost_slices(
+    connection: Connection, environment: Settings, migration: Migration
+) -> tuple[Settings, tuple[str, ...]]:
+    """A judgement does not wait for a column that is not there; it says so."""
+    column = environment.validation_slice_column
+    if column is None or column in catalog.column_names(connection, migration.table):
+        return environment, ()
+    note = f"no slices: {migration.table} has no column {column} (VALIDATION_SLICE_COLUMN)"
+    return environment.model_copy(update={"validation_slice_column": None}), (note,)
 
 
 def _unit(vectors: list[comparison.Vector]) -> identity.Rows:

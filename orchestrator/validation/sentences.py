@@ -34,6 +34,7 @@ def lines(verdict: Verdict) -> Iterator[str]:
     else:
         yield "identity    not tested: too few documents to say anything"
     yield from _overlap(verdict)
+    yield from _slices(verdict)
     yield from _shift(verdict)
     yield from _quality(verdict.quality)
     for note in verdict.notes:
@@ -43,6 +44,19 @@ def lines(verdict: Verdict) -> Iterator[str]:
     for fault in verdict.faults:
         yield f"FAULT       {fault}"
     yield "PASSED" if verdict.passed else "NOT PASSED"
+
+
+def _slices(verdict: Verdict) -> Iterator[str]:
+    found = verdict.slices
+    if found is None:
+        return
+    left_out = f"; {found.too_small:,} are too small to say anything" if found.too_small else ""
+    yield f"slices      by {found.column}, the worst first{left_out}:"
+    for one in found.measured[:_LISTED]:
+        yield (
+            f"              {one.overlap:.3f} (between {one.low:.3f} and {one.high:.3f}; {one.documents:,} documents)  "
+            f"{one.name}"
+        )
 
 
 def _shift(verdict: Verdict) -> Iterator[str]:

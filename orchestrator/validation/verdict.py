@@ -14,6 +14,7 @@ from orchestrator.validation.integrity import Integrity
 from orchestrator.validation.overlap import Overlap
 from orchestrator.validation.quality import Quality
 from orchestrator.validation.shift import Shift
+from orchestrator.validation.slices import Slices
 from reembed.database.documents import Census
 
 # Queries whose results stand side by side in a report; of the others only the overlap does
@@ -39,6 +40,8 @@ class Verdict:
     new_latency: Latency | None = None
     found: Mapping[str, tuple[Ranking, Ranking]] = field(default_factory=dict)
     """What both sides found, by query or document."""
+    slices: Slices | None = None
+    """None where no column was named to cut by."""
     notes: tuple[str, ...] = ()
 
     @property
@@ -60,6 +63,8 @@ class Verdict:
         if self.overlap is not None and self.overlap.mean < self.floor:
             what = f"the mean overlap {self.overlap.mean:.3f} is under the alarm floor {self.floor}"
             found.append(Finding("overlap", "fault", what, "the new column may be shifted or mixed up"))
+        if self.slices is not None:
+            found += self.slices.findings(self.floor)
         if self.quality is not None:
             found += self.quality.findings()
         return found
@@ -99,6 +104,7 @@ class Verdict:
                 "old": self.old_latency.as_json() if self.old_latency else None,
                 "new": self.new_latency.as_json() if self.new_latency else None,
             },
+            "slices": self.slices.as_json() if self.slices else None,
             "missing": self.census.pending,
             "stale": self.census.stale,
             "invalid_vectors": self.census.invalid,

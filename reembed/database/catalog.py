@@ -191,6 +191,12 @@ def refuse_no_number(connection: Connection, documents: table.Table, column: str
     _column(columns, str(documents), column, variable, _NUMERIC_TYPES, "a number")
 
 
+def column_names(connection: Connection, documents: table.Table) -> list[str]:
+    """In the order of the table."""
+    rows = queries.run(connection, "describe_columns", None, table=documents.quoted)
+    return [row["name"] for row in rows]
+
+
 def indexes_on(connection: Connection, documents: table.Table, column: str) -> tuple[str, ...]:
     """Names of the vector indexes on a column, or on an expression over it, oldest first."""
     rows = queries.run(connection, "indexes_on_column", None, table=documents.quoted, column=column)

@@ -950,7 +950,7 @@ ALTER TABLE {table} RENAME COLUMN {column} TO {name}
 
 -- sample_rows --
 -- Rows whose vectors are both fresh, spread over the table, the same for the same seed
-SELECT d.{id}::text AS id, {v}.{new_hash} AS content_hash, d.{old}::vector AS old, {v}.{new} AS new
+SELECT d.{id}::text AS id, {v}.{new_hash} AS content_hash, d.{old}::vector AS old, {v}.{new} AS new, {slice} AS slice
   FROM {table} d TABLESAMPLE {sampling} ({percent}) REPEATABLE (%(seed)s) {joined}
  WHERE {v}.{new_model} = {model} AND {v}.{old_stale} IS NOT TRUE
    AND vector_norm(d.{old}::vector) > 0 AND vector_norm({v}.{new}) > 0

@@ -98,6 +98,10 @@ MISTAKES = {
         "The provider at http://127.0.0.1:1/v1 cannot be reached: ",
         {"OPENAI_BASE_URL": "http://127.0.0.1:1/v1"},
     ),
+    "a slice column that is not there": Mistake(
+        "The table public.documents has no column tenant; it has id, content, embedding. Set VALIDATION_SLICE_COLUMN.",
+        {"VALIDATION_SLICE_COLUMN": "tenant"},
+    ),
     "a wrong key": Mistake("refused the API key", {"OPENAI_API_KEY": "sk-hidden-and-wrong"}),
     "an unknown model": Mistake("does not serve the model no-such-model", {"EMBED_MODEL": "no-such-model"}),
     "a dimension that the model does not have": Mistake(

@@ -194,3 +194,34 @@ def test_judging_again_opens_and_closes_the_gate(
     spoil(database, filled, f"embedding_v2_model = {filled.new_model_id}")
     judge.again(database, settings, ledger.get(database, filled.id), None)
     assert ledger.get(database, filled.id).state == "ready"
+
+
+def test_one_broken_slice_does_not_hide_in_a_mean_that_is_fine(
+    database: Connection, settings: Settings, filled: Migration
+) -> None:
+    # Given a tenant with a tenth of the documents, whose new vectors belong to each other's documents
+    database.execute("ALTER TABLE documents ADD COLUMN tenant text")
+    database.execute("UPDATE documents SET tenant = CASE WHEN mod(id, 70) = 0 THEN 'small' ELSE 'large' END")
+    by_tenant = settings.model_copy(update={"validation_slice_column": "tenant"})
+    assert not [one for one in judge.judge(database, by_tenant, filled).faults if "tenant" in one]
+    table = sql.Identifier(filled.table.vectors)
+    database.execute(
+        sql.SQL(
+            "UPDATE {table} t SET embedding_v2 = o.embedding_v2 FROM {table} o "
+            "WHERE mod(t.id, 70) = 0 AND o.id = mod(t.id + 693, 2940) + 7"
+        ).format(table=table)
+    )
+    verdict = judge.judge(database, by_tenant, filled)
+    assert verdict.overlap is not None
+    assert verdict.overlap.mean > settings.validation_overlap_floor
+    assert [finding.id for finding in verdict.findings if "tenant = 'small'" in finding.what] == ["slice"]
+    assert verdict.slices is not None
+    assert verdict.slices.measured[0].name == "'small'"
+
+
+def test_a_slice_column_that_is_gone_leaves_a_note_and_a_judgement(
+    database: Connection, settings: Settings, filled: Migration
+) -> None:
+    verdict = judge.judge(database, settings.model_copy(update={"validation_slice_column": "x"}), filled)
+    assert verdict.slices is None
+    assert verdict.notes[0] == "no slices: public.documents has no column x (VALIDATION_SLICE_COLUMN)"
