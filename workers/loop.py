@@ -150,8 +150,10 @@ class Loop:
                 self._fill()
 
     def _is_lonely(self) -> bool:
+        """Whether nothing but the provider's own time is waited for, and there is room for more of it."""
         return (
             self._wanted
+            and self._waiting_for is None
             and self._taking.may_take_along
             and len(self._in_flight) < self._tools.settings.embed_concurrency
         )

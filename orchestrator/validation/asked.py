@@ -30,6 +30,11 @@ class NoLog(errors.Usage):
     """
 
 
+def read(connection: Connection, settings: Settings, path: str | None) -> list[Query]:
+    """The queries of the file, or without one those of the log. Raises NoQueries, NoLog."""
+    return from_file(path) if path else from_log(connection, settings)
+
+
 def from_file(path: str) -> list[Query]:
     """Queries from a file of plain lines, named by their line number, or of JSON objects. Raises NoQueries."""
     found: list[Query] = []

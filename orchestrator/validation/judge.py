@@ -6,7 +6,7 @@ import numpy as np
 
 from config.settings import Settings
 from orchestrator.validation import again as again_check
-from orchestrator.validation import against, asked, comparison, identity, judgements, metrics
+from orchestrator.validation import against, asked, comparison, identity, judgements
 from orchestrator.validation.against import Judged
 from orchestrator.validation.asked import Query
 from orchestrator.validation.integrity import Integrity
@@ -82,27 +82,26 @@ def again(
     connection: Connection,
     environment: Settings,
     migration: Migration,
-    queries_file: str | None,
-    qrels_file: str | None = None,
+    queries: Sequence[Query] = (),
+    judged: Judged | None = None,
     threshold: float | None = None,
 ) -> Verdict:
-    """Judge a migration that was judged before; the gate opens or closes by it.
-
-    Raises ledger.WrongState, asked.NoQueries, asked.NoLog, NoneJudged, judgements.NoJudgements.
-    """
+    """Judge a migration that was judged before; the gate opens or closes by it. Raises ledger.WrongState."""
     if migration.state not in ("ready", "needs_review", "switched"):
         raise ledger.wrong_state(migration, "be judged")
-    queries = asked.from_file(queries_file) if queries_file else asked.from_log(connection, environment)
-    judged: dict[str, metrics.Grades] = {}
-    if qrels_file:
-        ids = {query for query, _ in queries}
-        judged = {query: grades for query, grades in judgements.read(qrels_file).items() if query in ids}
-        if not judged:
-            raise NoneJudged(queries=queries_file, qrels=qrels_file)
     verdict = judge(connection, environment, migration, queries, judged, threshold)
     if migration.state not in (verdict.state, "switched"):
         ledger.change_state(connection, migration, verdict.state)
     return verdict
+
+
+def judgements_of(queries: Sequence[Query], queries_file: str, qrels_file: str) -> Judged:
+    """What was judged of these queries. Raises NoneJudged, judgements.NoJudgements."""
+    ids = {query for query, _ in queries}
+    judged = {query: grades for query, grades in judgements.read(qrels_file).items() if query in ids}
+    if not judged:
+        raise NoneJudged(queries=queries_file, qrels=qrels_file)
+    return judged
 
 
 def _without_lost_slices(

@@ -97,6 +97,7 @@ class Verdict:
             "k": self.k,
             "overlap_mean": overlap.mean if overlap else None,
             "overlap_ci95": [overlap.low, overlap.high] if overlap else None,
+            "overlap_histogram": list(overlap.histogram) if overlap else [],
             "low_overlap": self._low_overlap(),
             "threshold": overlap.threshold if overlap else None,
             "similarity": self.shift.as_json() if self.shift else None,

@@ -189,10 +189,10 @@ def test_judging_again_opens_and_closes_the_gate(
     database: Connection, settings: Settings, filled: Migration
 ) -> None:
     spoil(database, filled, "embedding_v2_model = NULL WHERE id = 7")
-    judge.again(database, settings, filled, None)
+    judge.again(database, settings, filled)
     assert ledger.get(database, filled.id).state == "needs_review"
     spoil(database, filled, f"embedding_v2_model = {filled.new_model_id}")
-    judge.again(database, settings, ledger.get(database, filled.id), None)
+    judge.again(database, settings, ledger.get(database, filled.id))
     assert ledger.get(database, filled.id).state == "ready"
 
 
