@@ -9,7 +9,7 @@ SEED ?= 1
 BENCH ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test unit lint format bench chaos clean
+.PHONY: help setup demo test unit lint format bench chaos screenshots clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/\1\t\2/' | expand -t 12
@@ -46,6 +46,9 @@ bench: setup ## every figure that the documents state; BENCH=--quick for a look
 
 chaos: setup ## a migration under fire: make chaos SECONDS=600 SEED=1
 	$(BIN)/python -m tests.chaos --seconds $(SECONDS) --seed $(SEED)
+
+screenshots: setup ## pictures of the report for docs/, with Chromium
+	$(BIN)/python -m tests.screenshots
 
 clean: ## remove what the targets made
 	rm -rf $(VENV) .venv-benchmarks .mypy_cache .pytest_cache .ruff_cache dist
