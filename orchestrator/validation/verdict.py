@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from orchestrator.validation import identity as identity_check
+from orchestrator.validation import integrity
 from orchestrator.validation.again import Again
 from orchestrator.validation.against import Latency, Mode
 from orchestrator.validation.comparison import Ranking
@@ -133,6 +134,11 @@ class Verdict:
                 "sampled": self.integrity.sampled,
                 "norm_mean": self.integrity.norm_mean,
                 "norm_deviation": self.integrity.norm_deviation,
+                "norms": {
+                    "levels": list(integrity.LEVELS),
+                    "old": list(self.integrity.old_norms),
+                    "new": list(self.integrity.new_norms),
+                },
             },
             "embedded_again": {
                 "tested": self.again.tested,
