@@ -47,17 +47,17 @@ def histogram(counts: Sequence[int], threshold: float, mean: float) -> Markup:
         )
         if count:
             bars.append(
-                _text(number * step + step / 2, 13 + _BAR_HEIGHT - height, f"{count:,}", "middle", "small")
+                text(number * step + step / 2, 13 + _BAR_HEIGHT - height, f"{count:,}", "middle", "small")
             )
     for tick in range(0, 11, 2):
         anchor = "start" if tick == 0 else "end" if tick == 10 else "middle"
-        bars.append(_text(WIDTH * tick / 10, 18 + _BAR_HEIGHT + 16, f"{tick / 10:.1f}", anchor, "small"))
+        bars.append(text(WIDTH * tick / 10, 18 + _BAR_HEIGHT + 16, f"{tick / 10:.1f}", anchor, "small"))
     marks = [
         _line(WIDTH * mean, 6, 18 + _BAR_HEIGHT, "mean"),
         _line(WIDTH * threshold, 6, 18 + _BAR_HEIGHT, "limit"),
     ]
     title = f"Overlap of {sum(counts):,} queries, mean {mean:.2f}, threshold {threshold:.2f}"
-    return _svg(18 + _BAR_HEIGHT + _BAR_FOOT - 10, title, [*bars, *marks])
+    return svg(18 + _BAR_HEIGHT + _BAR_FOOT - 10, title, [*bars, *marks])
 
 
 def spans(rows: Sequence[Span], low: float, high: float, title: str, limit: float | None = None) -> Markup:
@@ -73,7 +73,7 @@ def spans(rows: Sequence[Span], low: float, high: float, title: str, limit: floa
         drawn.append(_line(place(limit), 22, height, "limit"))
     for number, row in enumerate(rows):
         middle = _ROW * number + 32
-        drawn.append(_text(0, middle - 14, row.name, "start", ""))
+        drawn.append(text(0, middle - 14, row.name, "start", ""))
         drawn.append(
             Markup('<rect class="span {}" x="{:.1f}" y="{:.1f}" width="{:.1f}" height="12" rx="3"/>').format(
                 row.kind, place(row.low), middle - 6, max(place(row.high) - place(row.low), 3)
@@ -88,11 +88,11 @@ def spans(rows: Sequence[Span], low: float, high: float, title: str, limit: floa
     ticks = [low + reach * step / 4 for step in range(5)]
     for step, tick in enumerate(ticks):
         anchor = "start" if step == 0 else "end" if step == 4 else "middle"
-        drawn.append(_text(place(tick), height + 16, f"{tick:.2f}", anchor, "small"))
-    return _svg(height + 22, title, drawn)
+        drawn.append(text(place(tick), height + 16, f"{tick:.2f}", anchor, "small"))
+    return svg(height + 22, title, drawn)
 
 
-def _svg(height: float, title: str, parts: Sequence[Markup]) -> Markup:
+def svg(height: float, title: str, parts: Sequence[Markup]) -> Markup:
     return Markup('<svg viewBox="0 0 {} {:.0f}" role="img" aria-label="{}">{}</svg>').format(
         WIDTH, height, title, Markup("").join(parts)
     )
@@ -104,7 +104,7 @@ def _line(at: float, top: float, bottom: float, kind: str) -> Markup:
     )
 
 
-def _text(x: float, y: float, words: str, anchor: str, kind: str) -> Markup:
+def text(x: float, y: float, words: str, anchor: str, kind: str) -> Markup:
     return Markup('<text class="{}" x="{:.1f}" y="{:.1f}" text-anchor="{}">{}</text>').format(
         kind, x, y, anchor, words
     )

@@ -9,7 +9,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from orchestrator.report import charts
+from orchestrator.report import charts, curve
 from orchestrator.report.charts import Span
 from orchestrator.validation.ruler import RULER
 
@@ -58,6 +58,8 @@ def render(report: Mapping[str, Any], heading: Heading, texts: Texts | None = No
         shift=_shift(report),
         difference=_difference(report),
         slices=_slices(report),
+        norms=_norms(report),
+        curves=_curves(report),
     )
 
 
@@ -114,3 +116,26 @@ def _slices(report: Mapping[str, Any]) -> Markup | None:
         for one in report["slices"]["slices"][:_SHOWN]
     ]
     return charts.spans(rows, 0.0, 1.0, "Overlap by slice, the worst first")
+
+
+def _norms(report: Mapping[str, Any]) -> Markup | None:
+    norms = report["integrity"]["norms"]
+    if not norms["new"]:
+        return None
+    rows = [
+        Span("old model", norms["old"][0], norms["old"][-1], norms["old"][2]),
+        Span("new model", norms["new"][0], norms["new"][-1], norms["new"][2], "ours"),
+    ]
+    most = max(norms["old"][-1], norms["new"][-1])
+    return charts.spans(rows, 0.0, most * 1.1, "Lengths of the vectors: 5 %, median, 95 %")
+
+
+def _curves(report: Mapping[str, Any]) -> list[tuple[str, Markup]]:
+    """A chart for each parameter: both columns in one where their indexes are of one kind."""
+    if report["index"] is None:
+        return []
+    by_parameter: dict[str, dict[str, Any]] = {}
+    for side in ("old", "new"):
+        if (found := report["index"][side]) and found["points"]:
+            by_parameter.setdefault(found["parameter"], {})[side] = found
+    return [(parameter, curve.draw(curves)) for parameter, curves in by_parameter.items()]

@@ -11,6 +11,7 @@ from config.settings import Settings
 from orchestrator.validation import comparison, metrics, overlap, quality
 from orchestrator.validation.asked import Query
 from orchestrator.validation.comparison import Ranking
+from orchestrator.validation.index_search import Asked
 from orchestrator.validation.overlap import Overlap
 from orchestrator.validation.quality import Quality
 from orchestrator.validation.shift import Shift
@@ -58,6 +59,9 @@ class Against:
     old_latency: Latency | None = None
     new_latency: Latency | None = None
     quality: Quality | None = None
+    old_vectors: Sequence[Asked] = ()
+    new_vectors: Sequence[Asked] = ()
+    """Of the queries, by both models."""
     notes: tuple[str, ...] = ()
 
 
@@ -101,7 +105,9 @@ def compare(
             judged,
             environment.validation_margin,
         )
-    return _sum_up("queries", found, environment, threshold, measured, notes)
+    old, new = ([(None, one) for one in side] for side in vectors)
+    summed = _sum_up("queries", found, environment, threshold, measured, notes)
+    return dataclasses.replace(summed, old_vectors=old, new_vectors=new)
 
 
 def slices(
@@ -136,7 +142,12 @@ def _by_documents(
 ) -> Against:
     columns = comparison.Columns(connection, migration, environment.validation_k)
     found = dict(columns.by_document(rows[: environment.validation_sample]))
-    return _sum_up("documents", found, environment, threshold, None, notes)
+    summed = _sum_up("documents", found, environment, threshold, None, notes)
+    return dataclasses.replace(
+        summed,
+        old_vectors=[(row.id, row.old) for row in rows],
+        new_vectors=[(row.id, row.new) for row in rows],
+    )
 
 
 def _sum_up(

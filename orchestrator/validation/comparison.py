@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from psycopg import sql
 
-from reembed.database import distances, queries
+from reembed.database import distances, ledger, queries
 from reembed.database.connection import Connection
 from reembed.database.ledger import Migration
 
@@ -20,6 +20,7 @@ _SPARE = 20
 _LEAST_BREADTH = 200
 
 Vector = NDArray[np.float32]
+SIDES: tuple[ledger.Side, ledger.Side] = ("old", "new")
 
 
 @dataclass(frozen=True)
@@ -63,9 +64,25 @@ class Ranking:
     """Higher is more similar."""
     seconds: float
     """That the search took."""
+    hashes: tuple[Any, ...] = ()
+    """Of the texts, where they were asked for."""
 
     def first(self, k: int) -> "Ranking":
-        return Ranking(self.ids[:k], self.similarities[:k], self.seconds)
+        return Ranking(self.ids[:k], self.similarities[:k], self.seconds, self.hashes[:k])
+
+    def without(self, asking: Row) -> "Ranking":
+        """Without the document that asks, and others of the very same text."""
+        kept = [
+            number
+            for number, (key, text) in enumerate(zip(self.ids, self.hashes, strict=True))
+            if key != asking.id and text != asking.content_hash
+        ]
+        return Ranking(
+            [self.ids[number] for number in kept],
+            [self.similarities[number] for number in kept],
+            self.seconds,
+            tuple(self.hashes[number] for number in kept),
+        )
 
 
 class Columns:
@@ -75,20 +92,7 @@ class Columns:
         self._connection = connection
         self._k = k
         self._breadth = str(max(_LEAST_BREADTH, k + _SPARE))
-        self._queries = {
-            "old": self._compose(
-                migration,
-                queries.identifier("d", migration.table.old),
-                migration.old_type,
-                migration.old_dimensions,
-            ),
-            "new": self._compose(
-                migration,
-                queries.identifier("n" if migration.table.companion else "d", migration.table.new),
-                "vector",
-                migration.new_model.dimensions,
-            ),
-        }
+        self._queries = {side: nearest(migration, side, "nearest") for side in SIDES}
 
     def by_document(self, rows: list[Row]) -> Iterator[tuple[str, tuple[Ranking, Ranking]]]:
         """Each row as a query by its own stored vectors: id, nearest by the old ones, nearest by the new ones."""
@@ -102,29 +106,41 @@ class Columns:
                 self._connection.execute("SELECT set_config('enable_indexscan', 'off', true)")
             return self._nearest("old", old), self._nearest("new", new)
 
-    def _nearest(self, side: str, vector: Vector, asking: Row | None = None) -> Ranking:
+    def _nearest(self, side: ledger.Side, vector: Vector, asking: Row | None = None) -> Ranking:
         """The k nearest, without the document that asks and others of the very same text."""
         limit = self._k + (_SPARE if asking else 0)
         # For this search alone: the next transaction may meet another session
         with self._connection.transaction():
             self._connection.execute("SELECT set_config('hnsw.ef_search', %s, true)", [self._breadth])
-            began = time.perf_counter()
-            rows = self._connection.execute(self._queries[side], {"query": vector, "limit": limit}).fetchall()
-            seconds = time.perf_counter() - began
-        found = [
-            (key, similarity)
-            for key, content_hash, similarity in rows
-            if asking is None or (key != asking.id and content_hash != asking.content_hash)
-        ]
-        return Ranking([key for key, _ in found], [float(one) for _, one in found], seconds).first(self._k)
+            found = search(self._connection, self._queries[side], vector, limit)
+        if asking is not None:
+            found = found.without(asking)
+        return found.first(self._k)
 
-    @staticmethod
-    def _compose(
-        migration: Migration, column: sql.Composable, column_type: distances.VectorType, dimensions: int
-    ) -> sql.Composed:
-        distance = distances.distance(
-            column, sql.Placeholder("query"), migration.metric, column_type, dimensions
+
+def search(connection: Connection, query: sql.Composed, vector: Vector, limit: int) -> Ranking:
+    """What one search finds, and how long that takes."""
+    began = time.perf_counter()
+    rows = connection.execute(query, {"query": vector, "limit": limit}).fetchall()
+    seconds = time.perf_counter() - began
+    keys, hashes, similarities = zip(*rows, strict=True) if rows else ((), (), ())
+    return Ranking(list(keys), [float(one) for one in similarities], seconds, tuple(hashes))
+
+
+def nearest(migration: Migration, side: ledger.Side, query: str, **names: sql.Composable) -> sql.Composed:
+    """The query `query` for the documents that are nearest to a vector in the column of this side."""
+    table = migration.table
+    if side == "old":
+        column, width = queries.identifier("d", table.old), migration.old_dimensions
+        kind = migration.old_type
+    else:
+        column, width = (
+            queries.identifier("n" if table.companion else "d", table.new),
+            migration.new_model.dimensions,
         )
-        similarity = distances.similarity(distance, migration.metric)
-        names = {**migration.names, "column": column, "distance": distance, "similarity": similarity}
-        return queries.compose("nearest", names)
+        kind = "vector"
+    distance = distances.distance(column, sql.Placeholder("query"), migration.metric, kind, width)
+    similarity = distances.similarity(distance, migration.metric)
+    return queries.compose(
+        query, {**migration.names, "column": column, "distance": distance, "similarity": similarity, **names}
+    )

@@ -6,7 +6,7 @@ import numpy as np
 
 from config.settings import Settings
 from orchestrator.validation import again as again_check
-from orchestrator.validation import against, asked, comparison, identity, judgements
+from orchestrator.validation import against, asked, comparison, identity, index_search, judgements
 from orchestrator.validation.against import Judged
 from orchestrator.validation.asked import Query
 from orchestrator.validation.integrity import Integrity
@@ -71,6 +71,14 @@ def judge(
         new_latency=compared.new_latency,
         found=compared.found,
         slices=against.slices(connection, environment, migration, rows, compared),
+        index=index_search.measure(
+            connection,
+            migration,
+            census.documents,
+            compared.old_vectors,
+            compared.new_vectors,
+            environment.validation_k,
+        ),
         identity=placed,
         notes=notes + compared.notes + ((embedded_again.note,) if embedded_again.note else ()),
     )

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from orchestrator.validation import ruler
+from orchestrator.validation.index_recall import IndexRecall
 from orchestrator.validation.quality import Quality
 from orchestrator.validation.verdict import Verdict
 
@@ -36,6 +37,7 @@ def lines(verdict: Verdict) -> Iterator[str]:
     yield from _overlap(verdict)
     yield from _slices(verdict)
     yield from _shift(verdict)
+    yield from _index(verdict.index)
     yield from _quality(verdict.quality)
     for note in verdict.notes:
         yield f"note        {note}"
@@ -57,6 +59,24 @@ def _slices(verdict: Verdict) -> Iterator[str]:
             f"              {one.overlap:.3f} (between {one.low:.3f} and {one.high:.3f}; {one.documents:,} documents)  "
             f"{one.name}"
         )
+
+
+def _index(measured: IndexRecall | None) -> Iterator[str]:
+    if measured is None:
+        return
+    bounded = (
+        ""
+        if measured.searched >= measured.documents
+        else f"; exactly among about {measured.searched:,} documents"
+    )
+    yield f"index       finds of the nearest {measured.k}, by {measured.queries:,} queries{bounded}:"
+    for side, curve in (("old", measured.old), ("new", measured.new)):
+        if curve is not None:
+            found = ", ".join(
+                f"{100 * point.recall:.1f} %{' (in use)' if point.value == curve.in_use else ''} at {point.value}"
+                for point in curve.points
+            )
+            yield f"              {side}  {curve.parameter}: {found}"
 
 
 def _shift(verdict: Verdict) -> Iterator[str]:

@@ -5,11 +5,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from orchestrator.validation import identity as identity_check
+from orchestrator.validation import integrity
 from orchestrator.validation.again import Again
 from orchestrator.validation.against import Latency, Mode
 from orchestrator.validation.comparison import Ranking
 from orchestrator.validation.finding import Finding
 from orchestrator.validation.identity import Identity
+from orchestrator.validation.index_recall import IndexRecall
 from orchestrator.validation.integrity import Integrity
 from orchestrator.validation.overlap import Overlap
 from orchestrator.validation.quality import Quality
@@ -42,6 +44,8 @@ class Verdict:
     """What both sides found, by query or document."""
     slices: Slices | None = None
     """None where no column was named to cut by."""
+    index: IndexRecall | None = None
+    """None where neither column has an index."""
     notes: tuple[str, ...] = ()
 
     @property
@@ -65,6 +69,8 @@ class Verdict:
             found.append(Finding("overlap", "fault", what, "the new column may be shifted or mixed up"))
         if self.slices is not None:
             found += self.slices.findings(self.floor)
+        if self.index is not None:
+            found += self.index.findings()
         if self.quality is not None:
             found += self.quality.findings()
         return found
@@ -106,6 +112,7 @@ class Verdict:
                 "new": self.new_latency.as_json() if self.new_latency else None,
             },
             "slices": self.slices.as_json() if self.slices else None,
+            "index": self.index.as_json() if self.index else None,
             "missing": self.census.pending,
             "stale": self.census.stale,
             "invalid_vectors": self.census.invalid,
@@ -127,6 +134,11 @@ class Verdict:
                 "sampled": self.integrity.sampled,
                 "norm_mean": self.integrity.norm_mean,
                 "norm_deviation": self.integrity.norm_deviation,
+                "norms": {
+                    "levels": list(integrity.LEVELS),
+                    "old": list(self.integrity.old_norms),
+                    "new": list(self.integrity.new_norms),
+                },
             },
             "embedded_again": {
                 "tested": self.again.tested,

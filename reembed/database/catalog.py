@@ -96,6 +96,16 @@ class NotAllowedToCreate(errors.Usage):
 
 
 @dataclass(frozen=True)
+class VectorIndex:
+    name: str
+    valid: bool
+    method: str
+    """hnsw or ivfflat."""
+    lists: int | None
+    """Of an ivfflat index that was told how many."""
+
+
+@dataclass(frozen=True)
 class Description:
     """A documents table that was found fit."""
 
@@ -199,8 +209,13 @@ def column_names(connection: Connection, documents: table.Table) -> list[str]:
 
 def indexes_on(connection: Connection, documents: table.Table, column: str) -> tuple[str, ...]:
     """Names of the vector indexes on a column, or on an expression over it, oldest first."""
-    rows = queries.run(connection, "indexes_on_column", None, table=documents.quoted, column=column)
-    return tuple(row["name"] for row in rows)
+    return tuple(index.name for index in vector_indexes(connection, documents.quoted, column))
+
+
+def vector_indexes(connection: Connection, quoted_table: str, column: str) -> list[VectorIndex]:
+    """The vector indexes on a column of a table, whole or not, oldest first."""
+    rows = queries.run(connection, "indexes_on_column", None, table=quoted_table, column=column)
+    return [VectorIndex(**row) for row in rows]
 
 
 def _column(

@@ -602,7 +602,8 @@ SELECT extversion AS version FROM pg_extension WHERE extname = 'vector'
 
 -- indexes_on_column --
 -- Vector indexes on a column, plain or on an expression over it, oldest first
-SELECT c.relname AS name, i.indisvalid AS valid, am.amname AS method
+SELECT c.relname AS name, i.indisvalid AS valid, am.amname AS method,
+       (SELECT o.option_value::integer FROM pg_options_to_table(c.reloptions) o WHERE o.option_name = 'lists') AS lists
   FROM pg_index i
   JOIN pg_class c ON c.oid = i.indexrelid
   JOIN pg_am am ON am.oid = c.relam
@@ -962,6 +963,17 @@ SELECT d.{id}::text AS id, {v}.{new_hash} AS content_hash, {similarity} AS simil
   FROM {table} d {joined}
  WHERE {column} IS NOT NULL
  ORDER BY {distance} LIMIT %(limit)s
+
+-- nearest_exactly --
+-- The same by no index: every row of a share of the table is looked at
+SELECT d.{id}::text AS id, {v}.{new_hash} AS content_hash, {similarity} AS similarity
+  FROM {table} d TABLESAMPLE SYSTEM ({percent}) REPEATABLE (42) {joined}
+ WHERE {column} IS NOT NULL
+ ORDER BY {distance} LIMIT %(limit)s
+
+-- setting_in_use --
+-- A setting of pgvector as this role has it; null before the extension is loaded, where nobody set it
+SELECT current_setting(%(name)s, true) AS value
 
 -- search --
 -- The nearest documents by the flag, from the table or from its companion. `era` proves that the column's name still means what the flag said
