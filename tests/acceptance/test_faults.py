@@ -203,7 +203,8 @@ def test_a_provider_that_is_overloaded_is_waited_for(own: Installation) -> None:
 
 def test_a_paused_migration_stands_still_until_it_is_resumed(own: Installation) -> None:
     with own.processes():
-        # One chunk: the worker must notice within it
+        # One chunk: the worker must notice within it. Slow enough for a command to be typed meanwhile
+        own.stack.provider.set_latency(400)
         assert own.reembed("start", CHUNK_SIZE="600").code == 0
         own.wait_for(lambda status: status["embedded"] >= 20)
         assert own.reembed("pause").code == 0

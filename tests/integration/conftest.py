@@ -1,10 +1,12 @@
 """A table in a fresh database, and a migration of it that is under way."""
 
 import pytest
+import redis
 from psycopg import sql
 
 from config.settings import Settings
-from orchestrator import checks, start
+from orchestrator import checks, dispatch, start
+from orchestrator.embedded.stack import Stack
 from reembed.database import chunks, connection, ledger
 from reembed.database import storage as vector_storage
 from reembed.database.ledger import Migration
@@ -44,3 +46,21 @@ def migration(database: connection.Connection, planned: Migration) -> Migration:
     chunks.plan(database, planned)
     ledger.change_state(database, planned, "backfilling")
     return ledger.get(database, planned.id)
+
+
+@pytest.fixture
+def broker(stack: Stack, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> redis.Redis:
+    """The real broker, empty, with no worker at it."""
+    for name in ("CELERY_BROKER_URL", "CELERY_RESULT_BACKEND"):
+        monkeypatch.setenv(name, stack.environment("any")[name])
+    monkeypatch.setenv("DATABASE_URL", settings.database)
+    client = redis.Redis.from_url(stack.redis.url(0))
+    client.flushdb()
+    return client
+
+
+@pytest.fixture
+def nothing_published(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The test is the worker."""
+    monkeypatch.setattr(dispatch, "publish", lambda connection, migration_id: 0)
+    monkeypatch.setattr(dispatch, "publish_lost", lambda connection, migration_id: None)

@@ -15,16 +15,11 @@ from reembed.database import catalog, connection, indexes, ledger, storage
 from reembed.database.connection import Connection
 from reembed.database.ledger import Migration
 from tests import installation
-from workers import backfill
-from workers.tools import Tools
 
 
 @pytest.fixture
 def switched(database: Connection, settings: Settings, migration: Migration) -> Migration:
-    tools = Tools(settings)
-    for number in (1, 2, 3):
-        backfill.embed_chunk(tools, migration.id, number)
-    tools.close()
+    installation.embed(settings, migration, 1, 2, 3)
     indexes.build_pending(database, migration)
     for state in ("indexing", "validating", "ready", "switched"):
         ledger.change_state(database, ledger.get(database, migration.id), state)

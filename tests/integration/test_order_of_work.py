@@ -10,21 +10,11 @@ import redis
 from config import celery_app
 from config.settings import Settings
 from orchestrator import checks, start
-from orchestrator.embedded.stack import Stack
 from reembed import errors
 from reembed.database import catalog, chunks, ledger, storage
 from reembed.database.connection import Connection
 
-
-@pytest.fixture(autouse=True)
-def broker(stack: Stack, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> redis.Redis:
-    """The real broker, empty, with no worker at it."""
-    for name in ("CELERY_BROKER_URL", "CELERY_RESULT_BACKEND"):
-        monkeypatch.setenv(name, stack.environment("any")[name])
-    monkeypatch.setenv("DATABASE_URL", settings.database)
-    client = redis.Redis.from_url(stack.redis.url(0))
-    client.flushdb()
-    return client
+pytestmark = pytest.mark.usefixtures("broker")
 
 
 @pytest.fixture

@@ -15,8 +15,6 @@ from reembed.embedding.provider import Provider
 from reembed.retrieval import Retriever
 from tests import installation
 from tests.integration.conftest import BOTH_STORAGES
-from workers import backfill
-from workers.tools import Tools
 
 pytestmark = BOTH_STORAGES
 
@@ -29,10 +27,7 @@ def settings(settings: Settings) -> Settings:
 
 @pytest.fixture
 def ready(database: Connection, settings: Settings, migration: Migration) -> Migration:
-    tools = Tools(settings)
-    for number in (1, 2, 3):
-        backfill.embed_chunk(tools, migration.id, number)
-    tools.close()
+    installation.embed(settings, migration, 1, 2, 3)
     for state in ("indexing", "validating", "ready"):
         ledger.change_state(database, ledger.get(database, migration.id), state)
     indexes.build(database, migration, 12)
