@@ -10,7 +10,7 @@ from orchestrator.report import charts
 
 _HEIGHT = 190
 _LEFT, _RIGHT, _TOP = 78, 24, 14
-_TICKS = 4
+_TICKS = 5
 
 
 def draw(curves: Mapping[str, Mapping[str, Any]]) -> Markup:

@@ -55,7 +55,8 @@ class Curve:
 
     @property
     def used(self) -> Point:
-        return next(point for point in self.points if point.value == self.in_use)
+        # Of a share of a large table, one setting may have found nothing within reach
+        return next((point for point in self.points if point.value >= self.in_use), self.points[-1])
 
 
 @dataclass(frozen=True)

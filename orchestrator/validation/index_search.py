@@ -68,7 +68,8 @@ def _curve(
     share: float,
     asked: Sequence[Asked],
     k: int,
-) -> Curve:
+) -> Curve | None:
+    """None where no query has anything within reach, of a share too small."""
     # Room for what the index missed, in a share of the table
     exactly = _search_exactly(connection, migration, side, asked, share, 4 * k if share < 1 else k)
     parameter = PARAMETERS[index.method]
@@ -86,6 +87,8 @@ def _curve(
         median, p95 = np.percentile([1_000 * near.seconds for near in found], [50, 95])
         low, high = intervals.bootstrap_share(hits, possible)
         points.append(Point(value, sum(hits) / sum(possible), low, high, float(median), float(p95)))
+    if not points:
+        return None
     wanted = tuning.lists(tuning.BY_SIZE, documents) if index.lists else None
     return Curve(index.name, parameter, in_use, tuple(points), index.lists, wanted)
 

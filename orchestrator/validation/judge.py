@@ -6,9 +6,10 @@ import numpy as np
 
 from config.settings import Settings
 from orchestrator.validation import again as again_check
-from orchestrator.validation import against, asked, comparison, identity, index_search, judgements
-from orchestrator.validation.against import Judged
+from orchestrator.validation import against, asked, comparison, identity, index_search, judgements, sweep
+from orchestrator.validation.against import Judged, Latency
 from orchestrator.validation.asked import Query
+from orchestrator.validation.index_recall import Curve
 from orchestrator.validation.integrity import Integrity
 from orchestrator.validation.verdict import Verdict
 from reembed import errors
@@ -42,9 +43,11 @@ def judge(
     # Beside few documents in all, few are many
     tolerable = min(chunks.tolerable(connection, migration.id), census.documents // 100)
     size = max(environment.validation_sample, identity.SAMPLE)
+    widest = max(size, sweep.size(migration.old_dimensions, migration.new_model.dimensions))
     environment, notes = _without_lost_slices(connection, environment, migration)
     column = environment.validation_slice_column
-    rows = comparison.sample(connection, migration, census.documents, size, column)
+    many = comparison.sample(connection, migration, census.documents, widest, column)
+    rows = many[:size]
     if queries is None:
         try:
             queries = asked.from_log(connection, environment)
@@ -54,10 +57,16 @@ def judge(
     compared = against.compare(
         connection, environment, migration, census.documents, rows, queries, judged or {}, threshold
     )
-    placed = identity.check(
-        [row.id for row in rows], _unit([row.old for row in rows]), _unit([row.new for row in rows])
+    ids, old, new = (
+        [row.id for row in many],
+        _unit([row.old for row in many]),
+        _unit([row.new for row in many]),
     )
-    embedded_again = again_check.check(connection, environment, migration, rows, placed.failing_ids)
+    placed = identity.check(ids[:size], old[:size], new[:size])
+    suspects = sweep.suspects(ids, old, new)
+    embedded_again = again_check.check(connection, environment, migration, many, suspects)
+    vectors = compared.old_vectors, compared.new_vectors
+    index = index_search.measure(connection, migration, census.documents, *vectors, environment.validation_k)
     verdict = Verdict(
         mode=compared.mode,
         k=environment.validation_k,
@@ -67,18 +76,11 @@ def judge(
         overlap=compared.overlap,
         quality=compared.quality,
         shift=compared.shift,
-        old_latency=compared.old_latency,
-        new_latency=compared.new_latency,
+        old_latency=_in_use(index.old if index else None) or compared.old_latency,
+        new_latency=_in_use(index.new if index else None) or compared.new_latency,
         found=compared.found,
         slices=against.slices(connection, environment, migration, rows, compared),
-        index=index_search.measure(
-            connection,
-            migration,
-            census.documents,
-            compared.old_vectors,
-            compared.new_vectors,
-            environment.validation_k,
-        ),
+        index=index,
         identity=placed,
         settings={name.upper(): value for name, value in environment if name.startswith("validation_")},
         notes=notes + compared.notes + ((embedded_again.note,) if embedded_again.note else ()),
@@ -111,6 +113,11 @@ def judgements_of(queries: Sequence[Query], queries_file: str, qrels_file: str) 
     if not judged:
         raise NoneJudged(queries=queries_file, qrels=qrels_file)
     return judged
+
+
+def _in_use(curve: Curve | None) -> Latency | None:
+    """Of a search as users have it. The comparison looks wider than they do, and for judged queries at every row."""
+    return Latency(curve.used.median_ms, curve.used.p95_ms) if curve else None
 
 
 def _without_lost_slices(

@@ -148,6 +148,6 @@ def _overlap(verdict: Verdict) -> Iterator[str]:
     if low:
         yield f"            {len(low):,} under {measured.threshold}, the worst first:"
         for query, value in low[:_LISTED]:
-            yield f"              {value:.2f}  {'line' if verdict.mode == 'queries' else 'document'} {query}"
+            yield f"              {value:.2f}  {'query' if verdict.mode == 'queries' else 'document'} {query}"
         if len(low) > _LISTED:
             yield f"              ... and {len(low) - _LISTED:,} more in `reembed validate --json`"

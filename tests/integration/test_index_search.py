@@ -108,6 +108,11 @@ def test_an_index_that_was_built_on_too_few_rows_is_caught_and_its_recall_is_the
     verdict = judge.judge(database, settings, filled)
     assert [(found.id, found.severity) for found in verdict.findings] == [("index", "warning")]
     assert verdict.as_json()["index"]["new"]["parameter"] == "ivfflat.probes"
+    # Latency is that of a search as users have it
+    assert verdict.index is not None
+    assert verdict.index.new is not None
+    assert verdict.new_latency is not None
+    assert verdict.new_latency.median == verdict.index.new.used.median_ms
     assert any("ivfflat.probes: " in line for line in sentences.lines(verdict))
 
 
@@ -142,3 +147,10 @@ def test_the_settings_of_the_session_are_as_they_were(
         ("hnsw.ef_search", "40"),
     ):
         assert database.execute("SELECT current_setting(%s)", [setting]).fetchone() == (value,)
+
+
+def test_a_share_too_small_to_have_anything_within_reach_says_nothing(
+    database: Connection, filled: Migration, measure: Measure, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(index_search, "EXACT_ROWS", 0)
+    assert measure() is None
