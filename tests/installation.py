@@ -206,6 +206,7 @@ def make_table(
     keys: Sequence[Any] | None = None,
     columns: tuple[str, str, str] = ("id", "content", "embedding"),
     indexed: bool = True,
+    old: tuple[str, int] = (OLD_MODEL, OLD_DIMENSIONS),
     partition_from: int | None = None,
 ) -> None:
     """A documents table with the old model's vectors, and gaps between its integer keys.
@@ -216,7 +217,7 @@ def make_table(
     partitioned = sql.SQL("PARTITION BY RANGE ({})").format(key) if partition_from else sql.SQL("")
     database.execute(
         sql.SQL("CREATE TABLE {} ({} {} PRIMARY KEY, {} text, {} vector({})) {}").format(
-            name, key, sql.SQL(key_type), content, embedding, sql.Literal(OLD_DIMENSIONS), partitioned
+            name, key, sql.SQL(key_type), content, embedding, sql.Literal(old[1]), partitioned
         )
     )
     if partition_from:
@@ -230,7 +231,7 @@ def make_table(
                     sql.Identifier(f"{name.as_string().strip(chr(34))}_{part}"), name, sql.SQL(between)
                 )
             )
-    vectors = models.embed(OLD_MODEL, [text or "nothing" for text in contents], OLD_DIMENSIONS)
+    vectors = models.embed(old[0], [text or "nothing" for text in contents], old[1])
     insert = sql.SQL("INSERT INTO {} ({}, {}, {}) VALUES (%s, %s, %s)").format(name, key, content, embedding)
     with database.cursor() as cursor:
         cursor.executemany(

@@ -18,6 +18,8 @@ _SPARE = 20
 # How many candidates an approximate index looks at. Wider than pgvector's 40, so that what differs is the model and not
 # the luck of the index
 _LEAST_BREADTH = 200
+# The same for ivfflat, in lists; pgvector's default is 1
+_PROBES = "64"
 
 Vector = NDArray[np.float32]
 SIDES: tuple[ledger.Side, ledger.Side] = ("old", "new")
@@ -111,7 +113,10 @@ class Columns:
         limit = self._k + (_SPARE if asking else 0)
         # For this search alone: the next transaction may meet another session
         with self._connection.transaction():
-            self._connection.execute("SELECT set_config('hnsw.ef_search', %s, true)", [self._breadth])
+            self._connection.execute(
+                "SELECT set_config('hnsw.ef_search', %s, true), set_config('ivfflat.probes', %s, true)",
+                [self._breadth, _PROBES],
+            )
             found = search(self._connection, self._queries[side], vector, limit)
         if asking is not None:
             found = found.without(asking)

@@ -80,6 +80,7 @@ def judge(
             environment.validation_k,
         ),
         identity=placed,
+        settings={name.upper(): value for name, value in environment if name.startswith("validation_")},
         notes=notes + compared.notes + ((embedded_again.note,) if embedded_again.note else ()),
     )
     validations.save(connection, migration.id, passed=verdict.passed, report=verdict.as_json())

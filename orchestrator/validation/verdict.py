@@ -46,6 +46,8 @@ class Verdict:
     """None where no column was named to cut by."""
     index: IndexRecall | None = None
     """None where neither column has an index."""
+    settings: Mapping[str, object] = field(default_factory=dict)
+    """VALIDATION_..., by name: two judgements compare only by the same ones."""
     notes: tuple[str, ...] = ()
 
     @property
@@ -148,6 +150,7 @@ class Verdict:
             "findings": [finding.as_json() for finding in self.findings],
             "faults": self.faults,
             "notes": list(self.notes),
+            "settings": dict(self.settings),
             "passed": self.passed,
         }
 

@@ -7,7 +7,7 @@ import pytest
 from psycopg import sql
 
 from config.settings import Settings
-from orchestrator.validation import comparison, index_search
+from orchestrator.validation import comparison, index_search, judge, sentences
 from orchestrator.validation.index_recall import Curve, IndexRecall
 from reembed.database import documents
 from reembed.database.connection import Connection
@@ -94,7 +94,7 @@ def test_a_column_without_an_index_has_no_curve_and_one_with_hnsw_finds_nearly_a
 
 
 def test_an_index_that_was_built_on_too_few_rows_is_caught_and_its_recall_is_the_true_one(
-    database: Connection, filled: Migration, measure: Measure
+    database: Connection, settings: Settings, filled: Migration, measure: Measure
 ) -> None:
     build_on_nothing(database, filled, lists=100)
     curve = new_curve(measure())
@@ -104,9 +104,11 @@ def test_an_index_that_was_built_on_too_few_rows_is_caught_and_its_recall_is_the
     assert narrow.low <= narrow.recall <= narrow.high < 0.9
     # Whoever looks into every list finds everything, whatever the lists are
     assert curve.points[-1].recall > narrow.recall
-    measured = measure()
-    assert measured is not None
-    assert [(found.id, found.severity) for found in measured.findings()] == [("index", "warning")]
+    # And the judgement says so
+    verdict = judge.judge(database, settings, filled)
+    assert [(found.id, found.severity) for found in verdict.findings] == [("index", "warning")]
+    assert verdict.as_json()["index"]["new"]["parameter"] == "ivfflat.probes"
+    assert any("ivfflat.probes: " in line for line in sentences.lines(verdict))
 
 
 def test_exact_search_is_bounded_says_so_and_still_tells_the_true_recall(
