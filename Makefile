@@ -4,6 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 DOCUMENTS ?= 6000
 PYTEST ?=
+PROCESSES ?= 2
 SECONDS ?= 120
 SEED ?= 1
 BENCH ?=
@@ -26,8 +27,9 @@ $(VENV)/.ready: pyproject.toml
 demo: setup ## a whole migration on real documents, nothing to install or configure
 	@$(BIN)/reembed demo --documents $(DOCUMENTS)
 
-test: setup ## every test, on an embedded Postgres and Redis, with real workers
-	$(BIN)/pytest $(PYTEST)
+# A file is one process's: its fixtures start servers. tests/parallel.py has the order, the longest first
+test: setup ## every test, on an embedded Postgres and Redis, with real workers, in PROCESSES=2 at once
+	$(BIN)/pytest -n $(PROCESSES) --dist loadfile --no-loadscope-reorder $(PYTEST)
 
 unit: setup ## the tests without I/O
 	$(BIN)/pytest tests/unit $(PYTEST)

@@ -1,6 +1,7 @@
-"""The embedded stack, once for all tests; a fresh database for each, from a template that has pgvector."""
+"""The embedded stack, once for each process of the tests; a fresh database for each test, from a template."""
 
 import itertools
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -11,9 +12,42 @@ import redis
 from config.settings import Settings
 from orchestrator.embedded import stack as embedded
 from reembed.database import connection
+from tests import parallel
 from tests.installation import Installation
 
 _TEMPLATE = "template_with_vector"
+
+
+def pytest_configure() -> None:
+    if not _one_of_several():
+        parallel.mark()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if _one_of_several():
+        items.sort(key=lambda item: parallel.place(item.path))
+
+
+def pytest_keyboard_interrupt() -> None:
+    # pytest-xdist kills this process ten seconds later, and the fixtures have to be left by then
+    if _one_of_several():
+        parallel.end_children()
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    for name in parallel.end_the_rest():
+        terminalreporter.write_line(f"{name} was left running by a test")
+
+
+def pytest_unconfigure() -> None:
+    # Again: whoever presses Ctrl-C twice sees no summary
+    if not _one_of_several():
+        parallel.end_the_rest()
+
+
+def _one_of_several() -> bool:
+    """Whether this is a process that pytest-xdist has started."""
+    return "PYTEST_XDIST_WORKER" in os.environ
 
 
 @pytest.fixture(scope="session")

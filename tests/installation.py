@@ -18,9 +18,12 @@ from numpy.typing import NDArray
 from psycopg import sql
 
 from config.settings import Settings
+from orchestrator import progress
+from orchestrator.command import session
 from orchestrator.embedded import stack as embedded
 from orchestrator.embedded.workforce import Workforce
 from orchestrator.embedding_server import models
+from reembed import errors
 from reembed.database import connection
 from reembed.database.ledger import Migration
 from workers import backfill
@@ -110,14 +113,31 @@ class Installation:
         return self.reembed("status", "--json", **environment).json
 
     def wait_for(self, condition: Callable[[dict[str, Any]], bool], **environment: str) -> dict[str, Any]:
-        """The first status that fulfils the condition, within a minute."""
-        deadline = time.monotonic() + 60
+        """The first status that fulfils the condition, within two minutes.
+
+        It is what `status --json` prints, looked up here: a Python started for each look would take from the
+        workers the processor that we wait for them to use.
+        """
+        names = {**self.environment, **environment}
+        settings = Settings.model_validate({name.lower(): value for name, value in names.items()})
+        deadline = time.monotonic() + 120
         while True:
-            # Before the migration begins there is none to show
-            answer = self.reembed("status", "--json", **environment)
-            if answer.code == 0 and condition(answer.json):
-                return answer.json
-            assert time.monotonic() < deadline, answer
+            seen = self._look(settings)
+            if seen is not None and condition(seen):
+                return seen
+            assert time.monotonic() < deadline, seen
+            time.sleep(0.1)
+
+    def _look(self, settings: Settings) -> dict[str, Any] | None:
+        """None where the command would say why it has nothing to show."""
+        try:
+            with self.connect() as database:
+                migration = session.migration_of(database, settings)
+                status = progress.status(database, migration)
+        except (errors.ReembedError, psycopg.Error):
+            return None
+        seen: dict[str, Any] = json.loads(json.dumps(status.as_json(), default=str))
+        return seen
 
 
 _WORDS = [
