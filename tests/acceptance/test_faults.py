@@ -19,11 +19,14 @@ DOCUMENTS = sql.Identifier("documents")
 
 @pytest.fixture
 def own(new_installation: Callable[..., Installation]) -> Iterator[Installation]:
-    """600 documents in chunks of 50, embedded ten at a time, slowly enough to be interrupted."""
+    """600 documents in chunks of 50, embedded ten at a time.
+
+    Half a minute's work for one worker: a command that is to meet it at work may take seconds to start.
+    """
     made = new_installation(CHUNK_SIZE="50", EMBED_BATCH_SIZE="10", EMBED_CONCURRENCY="2")
     with made.connect() as database:
         installation.make_table(database, DOCUMENTS, installation.texts(600))
-    made.stack.provider.set_latency(100)
+    made.stack.provider.set_latency(1_000)
     try:
         yield made
     finally:
@@ -222,7 +225,7 @@ def test_ctrl_c_while_waiting_leaves_the_workers_at_work_and_says_how_to_look_ag
     with own.processes(), own.begin("start", "--wait") as waiting:
         own.wait_for(lambda status: status["embedded"] >= 20)
         waiting.send_signal(signal.SIGINT)
-        out, _err = waiting.communicate(timeout=20)
+        out, _err = waiting.communicate(timeout=60)
         assert waiting.returncode == 3, out
         assert "`reembed status --watch` shows them" in out
         own.stack.provider.set_latency(0)
