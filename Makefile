@@ -4,7 +4,6 @@ VENV := .venv
 BIN := $(VENV)/bin
 DOCUMENTS ?= 6000
 PYTEST ?=
-PROCESSES ?= 2
 SECONDS ?= 120
 SEED ?= 1
 BENCH ?=
@@ -27,9 +26,8 @@ $(VENV)/.ready: pyproject.toml
 demo: setup ## a whole migration on real documents, nothing to install or configure
 	@$(BIN)/reembed demo --documents $(DOCUMENTS)
 
-# A file is one process's: its fixtures start servers. tests/parallel.py has the order, the longest first
-test: setup ## every test, on an embedded Postgres and Redis, with real workers, in PROCESSES=2 at once
-	$(BIN)/pytest -n $(PROCESSES) --dist loadfile --no-loadscope-reorder $(PYTEST)
+test: setup ## every test, on an embedded Postgres and Redis, with real workers, in two processes
+	$(BIN)/python -m tests.together $(PYTEST)
 
 unit: setup ## the tests without I/O
 	$(BIN)/pytest tests/unit $(PYTEST)
