@@ -30,6 +30,14 @@ def test_a_sound_column_of_one_model_has_no_suspects_and_a_small_table_is_not_sw
     assert sweep.suspects(range(200), old[:200], old[::-1][:200]) == ()
 
 
+def test_wrong_rows_of_a_small_table_with_wide_vectors_are_not_fitted_away() -> None:
+    old, new = two_models(400, old_width=300, new_width=400, noise=0.3)
+    wrong = np.arange(0, 400, 20)
+    new[wrong] = new[np.roll(wrong, 1)]
+    asked = sweep.suspects(range(400), old, new)[: again.SUSPECTS]
+    assert set(wrong.tolist()) <= set(asked)
+
+
 def test_wide_vectors_are_read_no_further_than_memory_bears() -> None:
     assert sweep.size(256, 384) == 10_000
     assert sweep.size(3_072, 3_072) == 4_069
