@@ -214,7 +214,8 @@ def test_an_index_whose_build_was_interrupted_is_built_anew(
     indexes.build(database, ready_to_index, 2_012, Tuning())
     database.execute(sql.SQL("DROP INDEX {}").format(sql.Identifier(ready_to_index.table.new_index)))
     with built_beside(settings, ready_to_index) as (process, thread):
-        until(lambda: building.progress(database, ready_to_index.table))
+        # It waits for the older transaction: only then is the index in the catalog, and not valid yet
+        until(lambda: (found := building.progress(database, ready_to_index.table)) and found.held_up_by)
         database.execute("SELECT pg_terminate_backend(%s)", [process])
         thread.join(10)
         valid, _, leftover = options(database, ready_to_index)
