@@ -134,7 +134,9 @@ def test_status_says_which_process_holds_up_the_index(
 ) -> None:
     def held_up() -> progress.Status | None:
         status = progress.status(database, ready_to_index)
-        return status if status.index_progress and status.index_progress.held_up_by else None
+        found = status.index_progress
+        # Its name comes from the catalog, as of a moment before
+        return status if found and found.held_up_by and found.index else None
 
     with built_beside(settings, ready_to_index):
         status = until(held_up)
