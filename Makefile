@@ -9,7 +9,7 @@ SEED ?= 1
 BENCH ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test unit lint format bench chaos clean
+.PHONY: help setup demo test unit lint format bench chaos screenshots clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/\1\t\2/' | expand -t 12
@@ -26,8 +26,8 @@ $(VENV)/.ready: pyproject.toml
 demo: setup ## a whole migration on real documents, nothing to install or configure
 	@$(BIN)/reembed demo --documents $(DOCUMENTS)
 
-test: setup ## every test, on an embedded Postgres and Redis, with real workers
-	$(BIN)/pytest $(PYTEST)
+test: setup ## every test, on an embedded Postgres and Redis, with real workers, in two processes
+	$(BIN)/python -m tests.together $(PYTEST)
 
 unit: setup ## the tests without I/O
 	$(BIN)/pytest tests/unit $(PYTEST)
@@ -46,6 +46,9 @@ bench: setup ## every figure that the documents state; BENCH=--quick for a look
 
 chaos: setup ## a migration under fire: make chaos SECONDS=600 SEED=1
 	$(BIN)/python -m tests.chaos --seconds $(SECONDS) --seed $(SEED)
+
+screenshots: setup ## pictures of the report for docs/, with Chromium
+	$(BIN)/python -m tests.screenshots
 
 clean: ## remove what the targets made
 	rm -rf $(VENV) .venv-benchmarks .mypy_cache .pytest_cache .ruff_cache dist

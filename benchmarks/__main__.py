@@ -13,11 +13,13 @@ from benchmarks import figures, installation
 MODULES = (
     "speed",
     "latency",
+    "quota",
     "faraway",
     "indexing",
-    "growth",
-    "writing",
     "companion",
+    "growth",
+    "planning",
+    "writing",
     "trigger",
     "retrieval",
 )

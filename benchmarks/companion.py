@@ -8,7 +8,7 @@ from typing import get_args
 
 from benchmarks import figures, installation, table, writing
 from orchestrator import homecoming
-from reembed.database import ledger
+from reembed.database import ledger, tuning
 from reembed.database.table import Storage
 
 
@@ -18,7 +18,7 @@ def bring_home(bench: table.Bench) -> None:
     for state in ("indexing", "validating", "ready", "switched"):
         ledger.change_state(bench.database, ledger.get(bench.database, migration.id), state)
     switched = ledger.get(bench.database, migration.id)
-    homecoming.bring_home(bench.database, switched, (), lambda line: None)
+    homecoming.bring_home(bench.database, switched, (), tuning.BY_SIZE, lambda line: None)
 
 
 def measure(_: installation.Installation, effort: figures.Effort) -> list[figures.Figure]:

@@ -6,9 +6,11 @@ from pydantic import Field, SecretStr
 
 from reembed import settings
 from reembed.database.table import Storage
+from reembed.database.tuning import Tuning
 
 IndexMethod = Literal["hnsw", "ivfflat", "none"]
-Overlong = Literal["truncate", "fail"]
+Overlong = Literal["truncate", "mean", "fail"]
+Pooler = Literal["none", "transaction"]
 
 
 class Settings(settings.Settings):
@@ -16,6 +18,10 @@ class Settings(settings.Settings):
 
     # libpq URL
     database_url: SecretStr
+    # What stands before the server: `transaction` is pgbouncer's pool_mode of that name, and all like it
+    database_pooler: Pooler = "none"
+    # libpq URL past the pooler, for what needs a session of its own: the control worker
+    database_direct_url: SecretStr | None = None
 
     # Secret because they may hold a password
     celery_broker_url: SecretStr = SecretStr("redis://localhost:6379/0")
@@ -28,7 +34,7 @@ class Settings(settings.Settings):
     # Ceilings of one request: documents, and estimated tokens
     embed_batch_size: int = Field(default=500, ge=1, le=2048)
     embed_batch_tokens: int = Field(default=250_000, ge=1)
-    # Longer texts are cut, or recorded as failures
+    # Longer texts are cut, embedded as the mean of their parts, or recorded as failures
     embed_max_input_tokens: int = Field(default=8192, ge=1)
     embed_overlong: Overlong = "truncate"
     # Requests in flight, in each worker process
@@ -45,13 +51,37 @@ class Settings(settings.Settings):
     provider_patience_seconds: float = Field(default=120.0, gt=0)
 
     index_method: IndexMethod = "hnsw"
+    # How the vector index is built; unset: by the table's size, see reembed/database/tuning.py
+    index_m: int | None = Field(default=None, ge=2, le=100)
+    index_ef_construction: int | None = Field(default=None, ge=4, le=1_000)
+    index_lists: int | None = Field(default=None, ge=1, le=32_768)
+    # As PostgreSQL writes it: 2GB. For the session that builds, while it builds
+    index_maintenance_work_mem: str | None = Field(default=None, pattern=r"^[1-9]\d*(kB|MB|GB)$")
+    index_parallel_workers: int | None = Field(default=None, ge=0, le=1_024)
+
+    # A numeric column: chunks whose documents have the most of it are embedded first. Unset: in the order of keys
+    backfill_order_column: str | None = None
+
+    # Workers take no new batch while the database is over one of these; 0 is no limit
+    govern_replication_lag_seconds: float = Field(default=0.0, ge=0)
+    # Sessions of others at work, on the whole server
+    govern_active_sessions: int = Field(default=0, ge=0)
+    # Milliseconds that writing one batch takes, as a moving average
+    govern_write_milliseconds: float = Field(default=0.0, ge=0)
 
     # Documents or queries to judge by; results of each that are compared
     validation_sample: int = Field(default=400, ge=1)
     validation_k: int = Field(default=10, ge=1, le=100)
+    # Selects the text of users' queries, or an id and the text: what the judgement asks both columns. Unset: documents
+    validation_queries_sql: str | None = None
+    # A column to cut the documents by: tenant, language, source
+    validation_slice_column: str | None = None
     # Per query: listed below this, as a warning. Mean: an alarm that fails the gate
     validation_min_overlap: float = Field(default=0.6, ge=0, le=1)
     validation_overlap_floor: float = Field(default=0.1, ge=0, le=1)
+
+    # Share of the documents that may have been written since the judgement; beyond, `switch` wants another
+    validation_max_changed: float = Field(default=0.05, ge=0, le=1)
 
     # nDCG@10 that the new model may lose where there are judgements
     validation_margin: float = Field(default=0.02, ge=0, le=1)
@@ -68,6 +98,27 @@ class Settings(settings.Settings):
         return self.database_url.get_secret_value()
 
     @property
+    def pooled(self) -> bool:
+        """Whether DATABASE_URL leads to another session in each transaction."""
+        return self.database_pooler == "transaction"
+
+    @property
+    def direct_database(self) -> str:
+        """A URL whose sessions last: for locks and settings of a session, and for building indexes."""
+        direct = self.database_direct_url if self.pooled else None
+        return (direct or self.database_url).get_secret_value()
+
+    @property
+    def index_tuning(self) -> Tuning:
+        return Tuning(
+            m=self.index_m,
+            ef_construction=self.index_ef_construction,
+            lists=self.index_lists,
+            maintenance_work_mem=self.index_maintenance_work_mem,
+            parallel_workers=self.index_parallel_workers,
+        )
+
+    @property
     def broker(self) -> str:
         return _checking_certificates(self.celery_broker_url)
 
@@ -82,6 +133,13 @@ class Settings(settings.Settings):
         if not loaded.result_backend.startswith(("redis://", "rediss://")):
             problem = "is not a redis:// URL, and chords are counted in Redis whatever the broker is"
             raise settings.InvalidSetting(name="CELERY_RESULT_BACKEND", problem=problem)
+        if loaded.pooled and loaded.database_direct_url is None:
+            problem = "is not set, and the control worker needs sessions of its own beside DATABASE_POOLER=transaction"
+            raise settings.InvalidSetting(name="DATABASE_DIRECT_URL", problem=problem)
+        m, ef_construction = loaded.index_m, loaded.index_ef_construction
+        if m is not None and ef_construction is not None and ef_construction < 2 * m:
+            problem = f"cannot be used: pgvector wants at least twice INDEX_M={m}"
+            raise settings.InvalidSetting(name="INDEX_EF_CONSTRUCTION", problem=problem)
         return loaded
 
 

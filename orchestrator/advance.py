@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import psycopg
+from psycopg import errors as pg
 
 from config.settings import Settings
 from orchestrator import dispatch
@@ -61,7 +62,11 @@ def _backfilling(connection: Connection, settings: Settings, migration: Migratio
 
 def _indexing(connection: Connection, settings: Settings, migration: Migration) -> bool:
     try:
-        indexes.build(connection, migration, documents.count_all(connection, migration))
+        rows = documents.count_all(connection, migration)
+        indexes.build(connection, migration, rows, settings.index_tuning)
+    except (pg.DeadlockDetected, pg.LockNotAvailable, pg.QueryCanceled):
+        # Somebody's lock was in the way, or an abort
+        raise
     except psycopg.Error as error:
         logs.failure(_log, "index_failed", error, migration=migration.id)
         ledger.change_state(

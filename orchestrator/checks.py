@@ -4,7 +4,7 @@ import threading
 
 from config.settings import Settings
 from reembed import errors
-from reembed.database import catalog, distances, ledger
+from reembed.database import catalog, distances, ledger, queries
 from reembed.database.connection import Connection
 from reembed.embedding.patience import Patience
 from reembed.embedding.provider import Provider
@@ -35,6 +35,13 @@ class SameModel(errors.Usage):
     """
 
 
+class MayNotSee(errors.Usage):
+    """{variables} cannot be heeded: the database role {role} does not see what other roles' sessions are at.
+
+    GRANT pg_read_all_stats to it, or unset {variables}.
+    """
+
+
 def documents_table(connection: Connection, settings: Settings) -> catalog.Description:
     """The table of the environment, found fit. Raises what catalog.describe raises."""
     return catalog.describe(
@@ -46,6 +53,35 @@ def documents_table(connection: Connection, settings: Settings) -> catalog.Descr
         new=settings.new_column,
         storage=settings.storage,
     )
+
+
+def order_of_work(connection: Connection, settings: Settings, found: catalog.Description) -> None:
+    """That BACKFILL_ORDER_COLUMN, where it is set, is a number. Raises catalog.NoColumn, catalog.WrongColumn."""
+    if settings.backfill_order_column is not None:
+        catalog.refuse_no_number(
+            connection, found.table, settings.backfill_order_column, "BACKFILL_ORDER_COLUMN"
+        )
+
+
+def slices(connection: Connection, settings: Settings, found: catalog.Description) -> None:
+    """That VALIDATION_SLICE_COLUMN, where it is set, is there. Raises catalog.NoColumn."""
+    column = settings.validation_slice_column
+    if column is not None and column not in found.columns:
+        names = ", ".join(catalog.column_names(connection, found.table))
+        raise catalog.NoColumn(
+            table=found.table, column=column, columns=names, variable="VALIDATION_SLICE_COLUMN"
+        )
+
+
+def governor(connection: Connection, settings: Settings) -> None:
+    """That our role sees what the governor shall look at: it would be blind without a word. Raises MayNotSee."""
+    looks = {
+        "GOVERN_REPLICATION_LAG_SECONDS": settings.govern_replication_lag_seconds,
+        "GOVERN_ACTIVE_SESSIONS": settings.govern_active_sessions,
+    }
+    wanted = [name for name, limit in looks.items() if limit]
+    if wanted and not queries.one(connection, "may_see_load")["may"]:
+        raise MayNotSee(variables=" and ".join(wanted), role=connection.info.user)
 
 
 def a_new_migration(connection: Connection, settings: Settings, found: catalog.Description) -> None:

@@ -1,17 +1,23 @@
 """The flag's life after the judgement: switch, roll back, clean up; and abort, for a migration that is given up."""
 
-from orchestrator import homecoming
+from config.settings import Settings
+from orchestrator import gate, homecoming
 from reembed import errors
-from reembed.database import catalog, columns, documents, flags, ledger, locking, storage, validations
+from reembed.database import (
+    building,
+    catalog,
+    columns,
+    decisions,
+    documents,
+    flags,
+    ledger,
+    locking,
+    storage,
+    tuning,
+    validations,
+)
 from reembed.database.connection import Connection
 from reembed.database.ledger import Migration
-
-
-class NotReady(errors.Refused):
-    """Migration {migration} is {state}, not ready{why}.
-
-    `reembed status` shows where it stands; `reembed switch --force` switches all the same, once it has been judged.
-    """
 
 
 class NotSwitched(errors.Refused):
@@ -46,25 +52,35 @@ class TooLate(errors.Refused):
     """
 
 
-def switch(connection: Connection, migration: Migration, *, percent: int = 100, force: bool) -> None:
+def switch(
+    connection: Connection, migration: Migration, settings: Settings, *, percent: int = 100, force: bool
+) -> str | None:
     """Searches go to the new column within a second, or those for a part of the keys do.
 
-    To lower the share, also from all of them, needs no judgement. Raises NotReady, ledger.WrongState.
+    To lower the share, also from all of them, needs no judgement. Returns what was overridden by `force`.
+
+    Raises gate.NotReady, gate.ChangedSince, ledger.WrongState.
     """
     lowered = percent < (100 if migration.state == "switched" else migration.canary_percent)
-    allowed = ("ready", "needs_review") if force else ("ready",)
-    if not lowered and migration.state not in allowed:
-        raise NotReady(
-            migration=migration.id,
-            state=migration.state,
-            why=f": {documents.count_pending(connection, migration):,} documents still need a vector"
-            if migration.state in ("planned", "backfilling", "paused", "indexing", "validating")
-            else "",
-        )
-    if percent == 100:
-        _change_flag(connection, migration, "switched", 0, "switch")
-    else:
-        _change_flag(connection, migration, _unswitched(connection, migration), percent, "switch")
+    overridden = None if lowered else _pass(connection, migration, settings, force)
+    with connection.transaction():
+        if percent == 100:
+            _change_flag(connection, migration, "switched", 0, "switch")
+        else:
+            _change_flag(connection, migration, _unswitched(connection, migration), percent, "switch")
+        decisions.record(connection, migration.id, "switch", percent=percent, forced=overridden)
+    return overridden
+
+
+def _pass(connection: Connection, migration: Migration, settings: Settings, force: bool) -> str | None:
+    """Through the gate. Returns what stood against it."""
+    try:
+        gate.check(connection, migration, settings)
+    except errors.Refused as refusal:
+        if not force or migration.state not in ("ready", "needs_review"):
+            raise
+        return str(refusal).splitlines()[0]
+    return None
 
 
 def rollback(connection: Connection, migration: Migration) -> documents.OldPending:
@@ -74,16 +90,20 @@ def rollback(connection: Connection, migration: Migration) -> documents.OldPendi
     """
     if migration.state in ("cleaning", "cleaned"):
         raise NoWayBack(migration=migration.id, state=migration.state)
-    if migration.canary_percent:
-        _change_flag(connection, migration, migration.state, 0, "roll back")
-        return documents.count_old_pending(connection, migration)
-    if migration.state != "switched":
+    if migration.state != "switched" and not migration.canary_percent:
         raise NotSwitched(migration=migration.id, state=migration.state, verb="roll back")
-    _change_flag(connection, migration, _unswitched(connection, migration), 0, "roll back")
+    with connection.transaction():
+        _change_flag(connection, migration, _unswitched(connection, migration), 0, "roll back")
+        decisions.record(connection, migration.id, "rollback")
     return documents.count_old_pending(connection, migration)
 
 
-def cleanup(connection: Connection, migration: Migration, tell: homecoming.Tell = lambda line: None) -> None:
+def cleanup(
+    connection: Connection,
+    migration: Migration,
+    wanted: tuning.Tuning = tuning.BY_SIZE,
+    tell: homecoming.Tell = lambda line: None,
+) -> None:
     """Drop the old column and give its name to the new one: from here on there is no way back.
 
     Raises NotSwitched, StillPending, columns.ViewsInTheWay, locking.TableBusy; nothing has changed then. With a
@@ -91,7 +111,7 @@ def cleanup(connection: Connection, migration: Migration, tell: homecoming.Tell 
     """
     found = refuse_cleanup(connection, migration)
     if migration.table.companion:
-        homecoming.bring_home(connection, migration, found, tell)
+        homecoming.bring_home(connection, migration, found, wanted, tell)
         return
 
     def statements() -> None:
@@ -100,6 +120,7 @@ def cleanup(connection: Connection, migration: Migration, tell: homecoming.Tell 
         refuse_pending(connection, migration)
         columns.contract(connection, migration, old_indexes=found)
         _change(connection, migration, "cleaned", "clean up")
+        decisions.record(connection, migration.id, "cleanup")
 
     locking.change(connection, statements)
 
@@ -130,9 +151,11 @@ def abort(connection: Connection, migration: Migration) -> None:
     Raises TooLate, CanaryOut, locking.TableBusy; nothing has changed then.
     """
     refuse_abort(migration)
+    building.cancel(connection, migration.table)
 
     def statements() -> None:
         _change(connection, migration, "aborted", "abort")
+        decisions.record(connection, migration.id, "abort")
         storage.remove(connection, migration)
 
     locking.change(connection, statements)

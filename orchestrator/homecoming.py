@@ -17,9 +17,21 @@ from collections.abc import Callable
 import psycopg
 
 from reembed import errors
-from reembed.database import chunks, columns, companion, documents, indexes, ledger, locking, queries, table
+from reembed.database import (
+    chunks,
+    columns,
+    companion,
+    decisions,
+    documents,
+    indexes,
+    ledger,
+    locking,
+    queries,
+    table,
+)
 from reembed.database.connection import Connection, first_line
 from reembed.database.ledger import Migration
+from reembed.database.tuning import Tuning
 
 # Documents of one transaction: it holds their row locks, so it has to be short
 BATCH = 1_000
@@ -55,7 +67,7 @@ class ViewsOfCompanion(errors.ReembedError):
 
 
 def bring_home(
-    connection: Connection, migration: Migration, old_indexes: tuple[str, ...], tell: Tell
+    connection: Connection, migration: Migration, old_indexes: tuple[str, ...], wanted: Tuning, tell: Tell
 ) -> None:
     """From `switched`, or `cleaning` where it was interrupted, to `cleaned`.
 
@@ -69,7 +81,7 @@ def bring_home(
     try:
         tell(f"{_move_all(connection, migration, tell):,} vectors came home")
         tell("builds the index")
-        indexes.build_home(connection, migration, documents.count_all(connection, migration))
+        indexes.build_home(connection, migration, documents.count_all(connection, migration), wanted)
         # The proof: a pass over all that finds nothing to do
         while _move_all(connection, migration, tell):
             pass
@@ -93,6 +105,7 @@ def _make_room(connection: Connection, migration: Migration, old_indexes: tuple[
         name = old_indexes[0] if old_indexes else table.derive(target.name, target.old, "idx")
         ledger.set_home_index(connection, migration.id, name)
         _change(connection, migration, "cleaning")
+        decisions.record(connection, migration.id, "cleanup")
 
     locking.change(connection, statements)
 

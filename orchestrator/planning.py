@@ -44,6 +44,11 @@ def price(model: str, override: float | None) -> Price | None:
     return None if dollars is None else Price(dollars, prices["as_of"])
 
 
+# What a chunk's message takes in the memory of Redis at most, its callback and its name in Flower included. Measured
+# by a test, with keys that are long
+MESSAGE_BYTES = 4_096
+
+
 @dataclass(frozen=True)
 class Load:
     """What a migration asks of the provider and of the broker."""
@@ -66,6 +71,14 @@ class Load:
 
     def waves(self, wave: int) -> int:
         return math.ceil(self.chunks / wave)
+
+    def messages(self, wave: int) -> int:
+        """All that are published if nothing goes wrong: one for each chunk, and the callback of each wave."""
+        return self.chunks + self.waves(wave)
+
+    def broker_bytes(self, outstanding: int) -> int:
+        """What Redis holds at a time, where so many messages may be on their way: no more for a larger table."""
+        return min(self.chunks, outstanding) * MESSAGE_BYTES
 
     def seconds_at_quota(self, requests_per_minute: int, tokens_per_minute: int) -> float | None:
         """The least time that the quota allows; None without one."""

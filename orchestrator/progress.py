@@ -8,8 +8,21 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
-from reembed.database import chunks, documents, failures, flags, ledger, searches, validations
+from reembed.database import (
+    building,
+    chunks,
+    decisions,
+    documents,
+    failures,
+    flags,
+    ledger,
+    overlong,
+    searches,
+    validations,
+)
+from reembed.database.building import Progress
 from reembed.database.connection import Connection
+from reembed.database.decisions import Decision
 from reembed.database.ledger import Migration
 from reembed.database.searches import ShadowReport, SideReport
 
@@ -44,6 +57,8 @@ class Status:
     """Documents that the provider refuses."""
     without_text: int
     """At the last judgement; nothing to embed in these."""
+    overlong: int
+    """Embedded, though their text is longer than the model takes."""
     chunks: dict[str, int]
     lag_seconds: float | None
     """For so long a text may have been waiting for its vector; None during the backfill."""
@@ -55,6 +70,8 @@ class Status:
     documents_per_second: float | None
     eta_seconds: float | None
     waiting_for: str | None
+    index_progress: Progress | None
+    """While it is being built."""
     active_column: str
     canary_percent: int
     """The share of keys whose searches read the new column."""
@@ -62,6 +79,8 @@ class Status:
     """Live searches that services counted, by the side that answered, since the migration was ready."""
     shadow: ShadowReport | None
     """Live searches that ran on both sides."""
+    last_decision: Decision | None
+    """What a person decided last, and what it overrode."""
 
     def as_json(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
@@ -78,6 +97,8 @@ class Status:
             parts.append(f"{duration(self.eta_seconds)} left")
         if self.failed:
             parts.append(f"{self.failed:,} refused")
+        if self.overlong:
+            parts.append(f"{self.overlong:,} over-long")
         if self.pending and self.lag_seconds is not None:
             parts.append(f"{self.pending:,} pending for {duration(self.lag_seconds)} at most")
         if self.old_hidden:
@@ -106,6 +127,9 @@ def status(connection: Connection, migration: Migration) -> Status:
         lag = chunks.lag(connection, migration.id)
     if migration.state == "switched":
         old_pending = documents.count_old_pending(connection, migration)
+    index = None
+    if migration.state in ("indexing", "cleaning"):
+        index = building.progress(connection, migration.table)
     rate = counts.embedded / counts.seconds if counts.seconds else None
     flag = flags.read(connection, migration.table.schema, migration.table.name)
     return Status(
@@ -118,6 +142,7 @@ def status(connection: Connection, migration: Migration) -> Status:
         pending=pending,
         failed=refused,
         without_text=without_text,
+        overlong=overlong.count(connection, migration),
         chunks={
             "pending": counts.pending,
             "running": counts.running,
@@ -130,26 +155,30 @@ def status(connection: Connection, migration: Migration) -> Status:
         tokens=counts.tokens,
         documents_per_second=rate,
         eta_seconds=pending / rate if rate and migration.state == "backfilling" else None,
-        waiting_for=waiting_for(migration.state, migration.reason, counts),
+        waiting_for=waiting_for(migration.state, migration.reason, counts, index),
+        index_progress=index,
         active_column=flag.active().column if flag else migration.table.old,
         canary_percent=100
         if migration.state in ("switched", "cleaning", "cleaned")
         else migration.canary_percent,
         searches=searches.by_side(connection, migration.id),
         shadow=searches.shadow(connection, migration.id),
+        last_decision=next(iter(decisions.of(connection, migration.id)), None),
     )
 
 
-def waiting_for(state: str, reason: str | None, counts: chunks.Counts) -> str | None:
+def waiting_for(
+    state: str, reason: str | None, counts: chunks.Counts, index: Progress | None = None
+) -> str | None:
     """Why nothing moves, in words; None while something does."""
     if state == "paused":
         return _with_advice(reason, "`reembed resume`", "continues")
     if state == "failed":
         return _with_advice(reason, "`reembed retry`", "lets it go on")
     if state == "indexing":
-        return "the index"
+        return f"the index: {index}" if index else "the index"
     if state == "cleaning":
-        return COMING_HOME
+        return f"{COMING_HOME} (the index: {index})" if index else COMING_HOME
     if state == "validating" and counts.unfinished == 0:
         return "the judgement"
     if state in ("planned", "cleaned", "aborted"):

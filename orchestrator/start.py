@@ -15,7 +15,7 @@ from reembed import errors
 from reembed.database import catalog, chunks, documents, ledger, storage
 from reembed.database.connection import Connection
 from reembed.database.ledger import Migration
-from reembed.embedding import tokens
+from reembed.embedding import packing, tokens
 
 # A first guess at a document's tokens is made from so many texts
 _SAMPLED_TEXTS = 500
@@ -76,14 +76,14 @@ def plan(connection: Connection, settings: Settings, *, measured: bool = False) 
 
     Raises errors.Usage for a table that cannot be migrated, ledger.AnotherMigration, measure.NothingToMeasure.
     """
-    found = checks.documents_table(connection, settings)
+    found = _look(connection, settings)
     active = _active(connection, settings, found)
     if active is None:
         checks.a_new_migration(connection, settings, found)
     migration = active or _unsaved(settings, found)
     count = documents.count_all(connection, migration)
     mean_tokens = documents.mean_tokens(
-        connection, migration, count, sample=_SAMPLED_TEXTS, estimate=tokens.estimate
+        connection, migration, count, sample=_SAMPLED_TEXTS, estimate=tokens.counter(settings.embed_model)
     )
     return Plan(
         found=found,
@@ -93,7 +93,11 @@ def plan(connection: Connection, settings: Settings, *, measured: bool = False) 
             tokens=round(count * mean_tokens),
             chunk_size=settings.chunk_size or planning.chunk_size(count),
             batch_size=settings.embed_batch_size,
-            batch_tokens=settings.embed_batch_tokens,
+            batch_tokens=packing.largest_request(
+                settings.embed_batch_tokens,
+                settings.embed_requests_per_minute,
+                settings.embed_tokens_per_minute,
+            ),
         ),
         advice=advice.advise(found, count, advice.fill(connection, found.table).free),
         measured=measure.measure(connection, migration) if measured else None,
@@ -110,7 +114,7 @@ def start(connection: Connection, settings: Settings) -> Started:
 
     Raises errors.Usage and errors.Broken before anything is written; ledger.AnotherMigration, Paused, FailedBefore.
     """
-    found = checks.documents_table(connection, settings)
+    found = _look(connection, settings)
     dispatch.check_broker()
     migration = _active(connection, settings, found)
     begun = migration is None
@@ -124,7 +128,7 @@ def start(connection: Connection, settings: Settings) -> Started:
             # Another `start` at this very moment waits here, and finds it done
             ledger.install(connection)
             if ledger.get(connection, migration.id).state == "planned":
-                chunks.plan(connection, migration)
+                chunks.plan(connection, migration, settings.backfill_order_column)
                 ledger.change_state(connection, migration, "backfilling")
     elif migration.state == "paused":
         raise Paused(migration=migration.id, reason=migration.reason)
@@ -140,6 +144,15 @@ def start(connection: Connection, settings: Settings) -> Started:
         begun,
         counts.pending + counts.running + counts.done + counts.failed,
     )
+
+
+def _look(connection: Connection, settings: Settings) -> catalog.Description:
+    """The table, with all that matters whether a migration is under way or not. Raises errors.Usage."""
+    found = checks.documents_table(connection, settings)
+    checks.order_of_work(connection, settings, found)
+    checks.slices(connection, settings, found)
+    checks.governor(connection, settings)
+    return found
 
 
 def _active(connection: Connection, settings: Settings, found: catalog.Description) -> Migration | None:

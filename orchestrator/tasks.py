@@ -25,7 +25,7 @@ def advance(migration_id: int) -> None:
 @app.task(name="reembed.advance_all")
 def advance_all() -> None:
     """Every migration that is under way takes its next steps."""
-    with connection.connect(Settings.load().database, "schedule") as database:
+    with connection.connect(Settings.load().direct_database, "schedule") as database:
         active = ledger.active(database)
     for migration_id in active:
         _advance(migration_id)
@@ -33,7 +33,8 @@ def advance_all() -> None:
 
 def _advance(migration_id: int) -> None:
     environment = Settings.load()
-    with connection.connect(environment.database, "control") as database:
+    # A session of its own: it locks the migration for as long as it advances it, and an index is built in it
+    with connection.connect(environment.direct_database, "control") as database:
         try:
             # A role's statement_timeout is meant for queries, not for scans and indexes
             indexes.take_time(database)

@@ -1,18 +1,53 @@
-"""The embedded stack, once for all tests; a fresh database for each, from a template that has pgvector."""
+"""The embedded stack, once for each process of the tests; a fresh database for each test, from a template."""
 
 import itertools
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psycopg
 import pytest
+import redis
 
 from config.settings import Settings
 from orchestrator.embedded import stack as embedded
 from reembed.database import connection
+from tests import parallel
 from tests.installation import Installation
 
 _TEMPLATE = "template_with_vector"
+
+
+def pytest_configure() -> None:
+    if not _one_of_several():
+        parallel.mark()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if _one_of_several():
+        items.sort(key=lambda item: parallel.place(item.path))
+
+
+def pytest_keyboard_interrupt() -> None:
+    # pytest-xdist kills this process ten seconds later, and the fixtures have to be left by then
+    if _one_of_several():
+        parallel.end_children()
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    for name in parallel.end_the_rest():
+        terminalreporter.write_line(f"{name} was left running by a test")
+
+
+def pytest_unconfigure() -> None:
+    # Again: whoever presses Ctrl-C twice sees no summary
+    if not _one_of_several():
+        parallel.end_the_rest()
+
+
+def _one_of_several() -> bool:
+    """Whether this is a process that pytest-xdist has started."""
+    return "PYTEST_XDIST_WORKER" in os.environ
 
 
 @pytest.fixture(scope="session")
@@ -64,6 +99,9 @@ def database(stack: embedded.Stack, new_database: Callable[[], str]) -> Iterator
 @pytest.fixture
 def settings(stack: embedded.Stack, database: connection.Connection) -> Settings:
     """An environment that points to the fresh database and the built-in models."""
+    with redis.Redis.from_url(stack.redis.url(1)) as client:
+        # The quota of the test before, and the pauses in it
+        client.flushdb()
     environment = stack.environment(database.info.dbname)
     return Settings.model_validate(
         {name.lower(): value for name, value in environment.items()}

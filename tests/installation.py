@@ -17,10 +17,17 @@ import psycopg
 from numpy.typing import NDArray
 from psycopg import sql
 
+from config.settings import Settings
+from orchestrator import progress
+from orchestrator.command import session
 from orchestrator.embedded import stack as embedded
 from orchestrator.embedded.workforce import Workforce
 from orchestrator.embedding_server import models
+from reembed import errors
 from reembed.database import connection
+from reembed.database.ledger import Migration
+from workers import backfill
+from workers.tools import Tools
 
 OLD_MODEL, OLD_DIMENSIONS = "lexical-words", 32
 NEW_MODEL, NEW_DIMENSIONS = "lexical-ngrams", 64
@@ -106,14 +113,31 @@ class Installation:
         return self.reembed("status", "--json", **environment).json
 
     def wait_for(self, condition: Callable[[dict[str, Any]], bool], **environment: str) -> dict[str, Any]:
-        """The first status that fulfils the condition, within a minute."""
-        deadline = time.monotonic() + 60
+        """The first status that fulfils the condition, within two minutes.
+
+        It is what `status --json` prints, looked up here: a Python started for each look would take from the
+        workers the processor that we wait for them to use.
+        """
+        names = {**self.environment, **environment}
+        settings = Settings.model_validate({name.lower(): value for name, value in names.items()})
+        deadline = time.monotonic() + 120
         while True:
-            # Before the migration begins there is none to show
-            answer = self.reembed("status", "--json", **environment)
-            if answer.code == 0 and condition(answer.json):
-                return answer.json
-            assert time.monotonic() < deadline, answer
+            seen = self._look(settings)
+            if seen is not None and condition(seen):
+                return seen
+            assert time.monotonic() < deadline, seen
+            time.sleep(0.1)
+
+    def _look(self, settings: Settings) -> dict[str, Any] | None:
+        """None where the command would say why it has nothing to show."""
+        try:
+            with self.connect() as database:
+                migration = session.migration_of(database, settings)
+                status = progress.status(database, migration)
+        except (errors.ReembedError, psycopg.Error):
+            return None
+        seen: dict[str, Any] = json.loads(json.dumps(status.as_json(), default=str))
+        return seen
 
 
 _WORDS = [
@@ -182,6 +206,7 @@ def make_table(
     keys: Sequence[Any] | None = None,
     columns: tuple[str, str, str] = ("id", "content", "embedding"),
     indexed: bool = True,
+    old: tuple[str, int] = (OLD_MODEL, OLD_DIMENSIONS),
     partition_from: int | None = None,
 ) -> None:
     """A documents table with the old model's vectors, and gaps between its integer keys.
@@ -192,7 +217,7 @@ def make_table(
     partitioned = sql.SQL("PARTITION BY RANGE ({})").format(key) if partition_from else sql.SQL("")
     database.execute(
         sql.SQL("CREATE TABLE {} ({} {} PRIMARY KEY, {} text, {} vector({})) {}").format(
-            name, key, sql.SQL(key_type), content, embedding, sql.Literal(OLD_DIMENSIONS), partitioned
+            name, key, sql.SQL(key_type), content, embedding, sql.Literal(old[1]), partitioned
         )
     )
     if partition_from:
@@ -206,7 +231,7 @@ def make_table(
                     sql.Identifier(f"{name.as_string().strip(chr(34))}_{part}"), name, sql.SQL(between)
                 )
             )
-    vectors = models.embed(OLD_MODEL, [text or "nothing" for text in contents], OLD_DIMENSIONS)
+    vectors = models.embed(old[0], [text or "nothing" for text in contents], old[1])
     insert = sql.SQL("INSERT INTO {} ({}, {}, {}) VALUES (%s, %s, %s)").format(name, key, content, embedding)
     with database.cursor() as cursor:
         cursor.executemany(
@@ -217,6 +242,16 @@ def make_table(
         database.execute(
             sql.SQL("CREATE INDEX ON {} USING hnsw ({} vector_cosine_ops)").format(name, embedding)
         )
+
+
+def embed(settings: Settings, migration: Migration, *numbers: int) -> None:
+    """A worker at these chunks, in this process."""
+    tools = Tools(settings)
+    try:
+        for number in numbers:
+            backfill.embed_chunk(tools, migration.id, number)
+    finally:
+        tools.close()
 
 
 def wrong_documents(

@@ -22,10 +22,6 @@ _log = logging.getLogger(__name__)
 
 # A chunk whose provider outlasted the patience of its worker is put off for this share of it
 PUT_OFF_SHARE = 0.25
-NO_OLD_MODEL = (
-    "the old column is not kept fresh by this worker: its OLD_EMBED_MODEL is not the migration's old model"
-)
-OLD_MODEL_AWAY = "the old column is not kept fresh ({error}); unset OLD_EMBED_MODEL if its model is gone"
 
 
 def embed_chunk(tools: Tools, migration_id: int, number: int) -> None:
@@ -42,30 +38,30 @@ def embed_chunk(tools: Tools, migration_id: int, number: int) -> None:
         _log.info("event=chunk_not_free migration=%s chunk=%s", migration_id, number)
         return
     migration = ask(lambda connection: ledger.get(connection, migration_id))
+    model = sides.model(environment, migration, claim.side)
+    if model is None:
+        put_off(tools, claim, sides.NO_OLD_MODEL, environment.rerun_failed_every_seconds)
+        return
+    loop = Loop(tools, migration, claim, model)
     try:
-        model = sides.model(environment, migration, claim.side)
-        if model is None:
-            put_off(tools, claim, NO_OLD_MODEL, environment.rerun_failed_every_seconds)
-        elif Loop(tools, migration, claim, model).run():
-            ask(lambda connection: finish(connection, claim))
-            _log.info("event=chunk_done migration=%s chunk=%s", migration_id, number)
-        else:
-            ask(lambda connection: chunks.give_back(connection, claim))
-            _log.info("event=chunk_given_back migration=%s chunk=%s", migration_id, number)
+        loop.run()
     except errors.LeaseLost as error:
         _log.warning("event=lease_lost reason=%r", str(error))
     except errors.Broken as error:
-        stop_migration(tools, migration, claim, error)
+        stop_migration(tools, migration, loop.charged, error)
     except errors.Transient as error:
-        put_off(tools, claim, str(error), PUT_OFF_SHARE * environment.provider_patience_seconds)
+        put_off(tools, loop.charged, str(error), PUT_OFF_SHARE * environment.provider_patience_seconds)
     except Exception as error:
-        _fault_of_the_database_or_ours(tools, migration, claim, error)
+        _fault_of_the_database_or_ours(tools, migration, loop.charged, error)
+    for left in loop.left:
+        _give_back(tools, left)
 
 
-def finish(connection: Connection, claim: chunks.Claim) -> None:
-    """The chunk is done, and whatever kept the migration waiting does not any more."""
-    chunks.finish(connection, claim)
-    ledger.set_reason(connection, claim.migration_id, None)
+def _give_back(tools: Tools, claim: chunks.Claim) -> None:
+    """For whoever is free next, without a strike. Where the database is away, the lease runs out instead."""
+    with contextlib.suppress(psycopg.Error, errors.ReembedError):
+        tools.database.call(lambda connection: chunks.give_back(connection, claim))
+        _log.info("event=chunk_given_back migration=%s chunk=%s", claim.migration_id, claim.number)
 
 
 def put_off(tools: Tools, claim: chunks.Claim, reason: str, seconds: float) -> None:
@@ -93,7 +89,7 @@ def _stop(connection: Connection, migration_id: int, side: ledger.Side, error: e
         ledger.change_state(connection, current, "paused", str(error))
     elif current.state != "paused":
         # Catching up beside a finished backfill: the flag stays where it is, and the chunk is tried again later
-        reason = OLD_MODEL_AWAY.format(error=error) if side == "old" else str(error)
+        reason = sides.OLD_MODEL_AWAY.format(error=error) if side == "old" else str(error)
         ledger.set_reason(connection, migration_id, reason)
 
 

@@ -33,7 +33,7 @@ def commit(
             database.call(
                 lambda connection: documents.write_batch(
                     connection, migration, claim, wanted.embedded, wanted.vectors, wanted.refused,
-                    tokens=wanted.tokens, lease_seconds=lease_seconds,
+                    tokens=wanted.tokens, too_long=wanted.too_long, lease_seconds=lease_seconds,
                 )
             )  # fmt: skip
         except psycopg.Error as error:

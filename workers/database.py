@@ -28,8 +28,10 @@ _LOCK_TIMEOUT = "5s"
 
 
 class Database:
-    def __init__(self, url: str, patience_seconds: float) -> None:
+    def __init__(self, url: str, patience_seconds: float, *, pooled: bool = False) -> None:
+        """`pooled`: each transaction may meet another session of the server."""
         self._url = url
+        self._pooled = pooled
         self._patience_seconds = patience_seconds
         self._connection: connection.Connection | None = None
 
@@ -46,12 +48,20 @@ class Database:
             before_sleep=self._tell,
             reraise=True,
         )
-        return retrying(lambda: function(self._connected()))
+        return retrying(lambda: self._run(function))
 
     def close(self) -> None:
         if self._connection is not None:
             with contextlib.suppress(Exception):
                 self._connection.close()
+
+    def _run(self, function: Callable[[connection.Connection], Result]) -> Result:
+        if not self._pooled:
+            return function(self._connected())
+        # What a session is told, the next transaction may not find; so each is told
+        with self._connected().transaction():
+            self._limit_locks(is_local=True)
+            return function(self._connected())
 
     def _enough(self, state: tenacity.RetryCallState) -> bool:
         return drain.requested() or (state.seconds_since_start or 0.0) >= self._patience_seconds
@@ -66,7 +76,11 @@ class Database:
 
     def _connected(self) -> connection.Connection:
         if self._connection is None or self._connection.closed:
-            self._connection = connection.connect(self._url, "worker")
-            # A row that the application holds must not hold the worker, its lease and the ledger: look up, try again
-            self._connection.execute("SELECT set_config('lock_timeout', %s, false)", [_LOCK_TIMEOUT])
+            self._connection = connection.connect(self._url, "worker", pooled=self._pooled)
+            if not self._pooled:
+                self._limit_locks(is_local=False)
         return self._connection
+
+    def _limit_locks(self, *, is_local: bool) -> None:
+        """A row that the application holds must not hold the worker, its lease and the ledger: look up, try again."""
+        self._connected().execute("SELECT set_config('lock_timeout', %s, %s)", [_LOCK_TIMEOUT, is_local])

@@ -1,34 +1,39 @@
-"""The loop of batches over one claimed chunk.
+"""The loop of batches over one claimed chunk, and over those that it takes along.
 
-1. Keep up to EMBED_CONCURRENCY requests in flight, each in a thread; fetch the next page of pending documents only
-   when there is room, so that memory does not grow with the chunk.
-2. Commit each answer when it comes: vectors, refusals and progress in one statement. No transaction is open during a
+1. Keep EMBED_CONCURRENCY requests in flight, each in a thread. Whoever is answered makes room for the next at once, and
+   waits to be committed; as many may wait as may be in flight, so that memory does not grow with the chunk.
+2. Commit one answer after the other: vectors, refusals and progress in one statement. No transaction is open during a
    request, and an answer that was paid for is committed even if its neighbour failed.
-3. Between answers: renew the lease, and look whether anybody wants this worker to leave (pause, shutdown, the end of
-   its time slice). Leaving means: no new request, commit what is in flight, give the chunk back.
+3. Where the chunk is too small to fill the window, and there is nothing to do but to wait, take another chunk along
+   (taking.py). The task ends with the last of them.
+4. Between two answers: renew the leases, and look whether anybody wants this worker to leave (pause, shutdown, the end
+   of its time slice). Leaving means: no new request, commit what is in flight, give the chunks back.
 """
 
 import threading
 import time
+from collections import deque
 from collections.abc import Sequence
 from concurrent import futures
+from dataclasses import replace
 
 from reembed import errors, settings
 from reembed.database import chunks, ledger
 from reembed.embedding.bisection import Apart, embed_apart
 from reembed.embedding.patience import Patience
 from reembed.embedding.wire import Embedded
-from workers import batches, committing, drain
+from workers import asking, batches, committing, drain
+from workers.taking import Held, Taking
 from workers.tools import Tools
 
 # Seconds that one task works on a chunk before it gives it back, so that no task outlives its message's visibility
 WORK_SECONDS = 600
-# All workers pause for so long after a 429 that names no time
-PAUSE_SECONDS = 1.0
 # A worker that was told to stop waits this long for the answers in flight, then leaves without them
 DRAIN_SECONDS = 7
 # How often the loop looks up when no answer comes
 _LOOK_SECONDS = 0.5
+# With room for more requests, and none left to send, the loop waits so long before it takes another chunk along
+_LONELY_SECONDS = 0.05
 
 
 class Loop:
@@ -38,99 +43,148 @@ class Loop:
         self, tools: Tools, migration: ledger.Migration, claim: chunks.Claim, model: settings.Model
     ) -> None:
         self._tools = tools
-        self._migration = migration
-        self._claim = claim
-        self._model = model
         self._provider = tools.provider(model, claim.side)
         self._quota = tools.quota(claim.side)
+        self._ruler = tools.ruler(model)
         # Ends every wait for the provider at once
         self._stop = threading.Event()
         self._patience = Patience(tools.settings.provider_patience_seconds, self._stop, self._note_wait)
-        self._in_flight: dict[futures.Future[Apart], batches.Batch] = {}
+        self._migration = migration
+        self._taking = Taking(tools, migration, claim, model)
+        self._in_flight: dict[futures.Future[list[Apart]], tuple[Held, batches.Batch]] = {}
+        self._answered: deque[tuple[Held, batches.Batch, futures.Future[list[Apart]]]] = deque()
         self._waiting_for: str | None = None
         self._fault: Exception | None = None
+        self._charged: chunks.Claim | None = None
         self._wanted = True
-        self._abandoned = False
         self._ends_at = time.monotonic() + WORK_SECONDS
         self._leaves_at: float | None = None
         self._renew_at = 0.0
 
-    def run(self) -> bool:
-        """True when the end of the chunk was reached, False when the worker has to leave before.
+    @property
+    def left(self) -> list[chunks.Claim]:
+        """The chunks that are not done: to be given back."""
+        return [held.claim for held in self._taking.held]
+
+    @property
+    def charged(self) -> chunks.Claim:
+        """The chunk that the fault is about."""
+        return self._charged or (self.left or [self._taking.own])[-1]
+
+    def run(self) -> None:
+        """Until all is done, or the worker has to leave.
 
         Raises the first fault, after what else was in flight has been committed.
         """
         try:
-            return self._run()
+            while self._goes_on():
+                self._fill()
+                self._collect()
+                self._commit_one()
+                self._look_up()
         finally:
             # However it ends: who waits for the provider in a thread asks it for nothing more
             self._stop.set()
-
-    def _run(self) -> bool:
-        waiting = batches.of_chunk(
-            self._tools.database, self._migration, self._claim, self._model, self._tools.settings
-        )
-        at_end = False
-        while True:
-            while (
-                self._wanted and not at_end and len(self._in_flight) < self._tools.settings.embed_concurrency
-            ):
-                batch = next(waiting, None)
-                at_end = batch is None
-                if batch is not None:
-                    self._in_flight[self._tools.executor.submit(self._embed, batch)] = batch
-            if not self._in_flight:
-                break
-            self._commit_answers()
-            self._look_up()
         if self._fault is not None:
             raise self._fault
-        return at_end and not self._abandoned
 
-    def _embed(self, batch: batches.Batch) -> Apart:
-        """In a thread: one batch's answer, waiting out what passes."""
+    def _goes_on(self) -> bool:
+        return bool(self._in_flight or self._answered or (self._wanted and self._taking.held))
+
+    def _fill(self) -> None:
+        while self._wanted and self._has_room() and (taken := self._taking.next()):
+            self._in_flight[self._tools.executor.submit(self._embed, taken[1])] = taken
+
+    def _has_room(self) -> bool:
+        """For one more request in flight, unless the database is to be spared."""
+        concurrency = self._tools.settings.embed_concurrency
+        if (
+            len(self._in_flight) >= concurrency
+            or len(self._in_flight) + len(self._answered) >= 2 * concurrency
+        ):
+            return False
+        reason = self._tools.database.call(self._tools.governor.hold)
+        if reason not in (None, self._waiting_for):
+            # Told at the next look, not at the next heartbeat
+            self._waiting_for, self._renew_at = reason, 0.0
+        return reason is None
+
+    def _embed(self, batch: batches.Batch) -> list[Apart]:
+        """In a thread: the answers to a batch's requests, waiting out what passes."""
 
         def request(texts: Sequence[str]) -> Embedded:
-            self._quota.take(batch.estimated_tokens, self._stop, self._note_wait)
+            return asking.ask(
+                self._provider, self._quota, self._ruler, texts, batch.estimate(texts),
+                stop=self._stop, on_wait=self._note_wait,
+            )  # fmt: skip
+
+        answers: list[Apart] = []
+        for part in batch.requests:
+            texts = batch.sent[part.start : part.stop]
             try:
-                return self._provider.embed_documents(texts)
-            except errors.ProviderOverloaded as overload:
-                # It was said to one worker and is meant for all
-                self._quota.pause(overload.retry_after or PAUSE_SECONDS)
-                raise
+                answers.append(embed_apart(lambda texts: self._patience.call(request, texts), texts))
+            except errors.ReembedError as error:
+                if not answers:
+                    raise
+                # What was answered is paid for
+                answers[-1] = replace(answers[-1], fault=error)
+            if answers[-1].fault is not None:
+                break
+        return answers
 
-        return embed_apart(lambda texts: self._patience.call(request, texts), batch.texts)
-
-    def _commit_answers(self) -> None:
-        done, _ = futures.wait(self._in_flight, _LOOK_SECONDS, futures.FIRST_COMPLETED)
+    def _collect(self) -> None:
+        """Answers that have come; waits for the first where there is nothing to commit."""
+        if self._answered:
+            seconds = 0.0
+        elif not self._in_flight:
+            # The database is spared, or the end was reached
+            self._stop.wait(_LOOK_SECONDS if self._wanted and self._taking.held else 0.0)
+            return
+        else:
+            seconds = _LONELY_SECONDS if self._is_lonely() else _LOOK_SECONDS
+        done, _ = futures.wait(self._in_flight, seconds, futures.FIRST_COMPLETED)
         for future in done:
-            batch = self._in_flight.pop(future)
-            try:
-                apart = future.result()
-                self._commit(batch.result(apart))
-                if apart.fault is not None:
-                    raise apart.fault
-                self._waiting_for = None
-            except Exception as error:
-                # The first fault counts; no new request, but the answers on their way are paid for
-                self._fault = self._fault or error
-                self._wanted = False
+            self._answered.append((*self._in_flight.pop(future), future))
+        if not done and seconds == _LONELY_SECONDS:
+            while self._is_lonely() and self._taking.take_along():
+                self._fill()
 
-    def _commit(self, result: batches.Result) -> None:
-        lease = self._tools.settings.chunk_lease_seconds
-        committing.commit(self._tools.database, self._migration, self._claim, result, lease_seconds=lease)
+    def _is_lonely(self) -> bool:
+        """Whether nothing but the provider's own time is waited for, and there is room for more of it."""
+        return (
+            self._wanted
+            and self._waiting_for is None
+            and self._taking.may_take_along
+            and len(self._in_flight) < self._tools.settings.embed_concurrency
+        )
+
+    def _commit_one(self) -> None:
+        if not self._answered:
+            return
+        held, batch, future = self._answered.popleft()
+        try:
+            answers = future.result()
+            with self._tools.governor.writing():
+                committing.commit(
+                    self._tools.database, self._migration, held.claim, batch.result(answers),
+                    lease_seconds=self._tools.settings.chunk_lease_seconds,
+                )  # fmt: skip
+            if answers and answers[-1].fault is not None:
+                raise answers[-1].fault
+            self._taking.committed(held, batch)
+            self._waiting_for = None
+        except Exception as error:
+            # The first fault counts; no new request, but the answers on their way are paid for
+            if self._fault is None:
+                self._fault, self._charged = error, held.claim
+            self._wanted = False
 
     def _look_up(self) -> None:
         """The heartbeat, and whether this worker should leave."""
         now = time.monotonic()
         if now >= self._renew_at:
-            lease = self._tools.settings.chunk_lease_seconds
-            self._renew_at = now + lease / 3
-            wanted = self._tools.database.call(
-                lambda connection: chunks.renew(
-                    connection, self._claim, lease_seconds=lease, waiting_for=self._waiting_for
-                )
-            )
+            self._renew_at = now + self._tools.settings.chunk_lease_seconds / 3
+            wanted = self._taking.renew(self._waiting_for)
             self._wanted = self._wanted and wanted
         if now >= self._ends_at:
             self._wanted = False
@@ -145,9 +199,8 @@ class Loop:
         if self._leaves_at is None:
             self._wanted = False
             self._leaves_at = now + DRAIN_SECONDS
-        elif now >= self._leaves_at and self._in_flight:
+        elif now >= self._leaves_at:
             self._in_flight.clear()
-            self._abandoned = True
 
     def _note_wait(self, reason: str, seconds: float) -> None:
         self._waiting_for = f"{reason.rstrip('.')}; trying again in {seconds:.0f} s"

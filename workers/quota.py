@@ -1,16 +1,25 @@
 """The quota: requests and tokens a minute, and the provider's own pauses, shared by every worker of every replica.
 
-One reservation in Redis covers both limits at once, by Redis's own clock, so that no worker's clock matters and nothing
-is spent on one limit when the other makes it wait. It is virtual scheduling (GCRA): the script moves the time at which
-each limit is next free and answers how long to sleep. Nobody polls, and who asked first goes first.
+One reservation in Redis covers both limits at once, by Redis's own clock, so that no worker's clock matters. It is
+virtual scheduling: the time at which each limit is next free is moved, and the answer is how long to sleep. Nobody
+polls, and who asked first goes first. The limits are those that are set, and those that the provider announces where
+these are lower.
 
 A provider that says "too many requests" says so to one worker and means all of them: that worker sets a pause, and
 whoever asks next waits for its end.
+
+What a request was charged is corrected once it is answered:
+- by the tokens that were billed, where the provider reports them;
+- the tokens of a request that was refused are given back: an answer without vectors is billed nothing;
+- the request itself is not: OpenAI counts refused requests like any other;
+- neither is anything of a request that broke (5xx, a time-out, half an answer): it may have been computed, and
+  counted.
 """
 
 import contextlib
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import redis
@@ -19,53 +28,28 @@ from redis.retry import Retry
 
 from config.settings import Settings
 from reembed import errors
-
-# KEYS: the pause, then one for each limit. ARGV for each limit: the cost in microseconds of its time, and its burst
-_RESERVE = """
-local time = redis.call('TIME')
-local now = time[1] * 1000000 + time[2]
-local wait = math.max(0, tonumber(redis.call('GET', KEYS[1]) or '0') - now)
-for i = 2, #KEYS do
-  local cost, burst = tonumber(ARGV[2 * i - 3]), tonumber(ARGV[2 * i - 2])
-  local free_at = math.max(now, tonumber(redis.call('GET', KEYS[i]) or '0')) + cost
-  redis.call('SET', KEYS[i], string.format('%.0f', free_at), 'PX', math.ceil((free_at - now) / 1000) + 1000)
-  wait = math.max(wait, free_at - burst - now)
-end
-return math.ceil(wait)
-"""
-
-# A pause is only ever made longer: of two workers that were refused, the one told to wait longest is right
-_PAUSE = """
-local time = redis.call('TIME')
-local ends = time[1] * 1000000 + time[2] + tonumber(ARGV[1])
-if ends > tonumber(redis.call('GET', KEYS[1]) or '0') then
-  redis.call('SET', KEYS[1], string.format('%.0f', ends), 'PX', math.ceil(tonumber(ARGV[1]) / 1000) + 1000)
-end
-"""
-
-# What a request that is not sent after all had reserved is given to those who ask next
-_GIVE_BACK = """
-local time = redis.call('TIME')
-local now = time[1] * 1000000 + time[2]
-for i = 1, #KEYS do
-  local free_at = tonumber(redis.call('GET', KEYS[i]) or '0') - tonumber(ARGV[i])
-  if free_at > now then
-    redis.call('SET', KEYS[i], string.format('%.0f', free_at), 'PX', math.ceil((free_at - now) / 1000) + 1000)
-  else
-    redis.call('DEL', KEYS[i])
-  end
-end
-"""
+from reembed.embedding import announced
+from workers import reservations
 
 _SECOND = 1_000_000
-_MINUTE = 60 * _SECOND
-# Microseconds of a limit that may be used at once after it lay idle: smooth enough for who counts by the second
-_BURST = _SECOND
 # One slot of a Redis cluster
-_KEY = "reembed:{{quota}}:{}".format
-_PAUSED, _REQUESTS, _TOKENS = _KEY("pause"), _KEY("requests"), _KEY("tokens")
+_KEY = "reembed:{quota}"
+_OLD_KEY = "reembed:{quota}:old"
 
 WAITING = "the quota, or a pause that the provider asked for"
+
+
+class QuotaUnreadable(errors.Transient):
+    """The quota cannot be read from Redis ({reason}), and nothing is sent until it can."""
+
+
+@dataclass(frozen=True)
+class Share:
+    """What one request has reserved."""
+
+    tokens: int
+    terms: bytes
+    """The state of the quota that it was reserved in; empty where Redis was not there to tell."""
 
 
 def connect(url: str) -> redis.Redis:
@@ -75,22 +59,19 @@ def connect(url: str) -> redis.Redis:
 
 
 class Quota:
-    """Without limits only pauses are shared, and a Redis that does not answer holds up nobody."""
+    """Threads may share it. Without limits only pauses are shared, and a Redis that is away holds up nobody."""
 
     def __init__(
-        self, client: redis.Redis, requests_per_minute: int, tokens_per_minute: int, paused: str = _PAUSED
+        self, client: redis.Redis, requests_per_minute: int, tokens_per_minute: int, key: str = _KEY
     ) -> None:
-        """Per minute; 0 is no limit. `paused` is the key of the pauses that are shared."""
+        """Per minute; 0 is no limit. All with the same `key` in the same Redis share one quota."""
         self._client = client
-        self._paused = paused
-        self._limits = {
-            key: limit
-            for key, limit in ((_REQUESTS, requests_per_minute), (_TOKENS, tokens_per_minute))
-            if limit
-        }
-        self._reserve = client.register_script(_RESERVE)
-        self._pause = client.register_script(_PAUSE)
-        self._give_back = client.register_script(_GIVE_BACK)
+        self._key = key
+        self._set = (requests_per_minute, tokens_per_minute)
+        self._heard = announced.NOTHING
+        self._reserve = client.register_script(reservations.RESERVE)
+        self._settle = client.register_script(reservations.SETTLE)
+        self._pause = client.register_script(reservations.PAUSE)
 
     @classmethod
     def of(cls, settings: Settings) -> "Quota":
@@ -99,53 +80,79 @@ class Quota:
 
     @classmethod
     def of_the_old_model(cls, settings: Settings) -> "Quota":
-        """Without limits, and with pauses of its own: it may be another provider's."""
-        return cls(connect(settings.result_backend), 0, 0, paused=_KEY("old-pause"))
+        """Nothing is set for it, and it has a state of its own: it may be another provider's."""
+        return cls(connect(settings.result_backend), 0, 0, _OLD_KEY)
 
-    def reserve(self, tokens: int) -> float:
-        """Reserve one request of so many tokens; the seconds to wait before it may be sent.
+    @property
+    def limits(self) -> tuple[int, int]:
+        """Requests and tokens a minute as far as this process knows; 0 is no limit."""
+        heard = (self._heard.requests, self._heard.tokens)
+        requests, tokens = (min(filter(None, pair), default=0) for pair in zip(self._set, heard, strict=True))
+        return requests, tokens
 
-        Raises errors.ProviderUnavailable where there are limits and Redis does not answer: to guess would be to burst.
+    def reserve(self, tokens: int, held: bytes = b"") -> tuple[float, bytes]:
+        """Reserve one request of so many tokens: the seconds to wait before it may be sent, and the terms.
+
+        With `held`, the terms of a reservation: that one stands if it still can, and what is left to wait is a pause.
+        Raises QuotaUnreadable where there are limits and Redis does not answer: to guess would be to burst.
         """
-        arguments: list[Any] = []
-        for cost in self._costs(tokens):
-            arguments += [cost, _BURST]
-        return self._wait([self._paused, *self._limits], arguments)
+        try:
+            wait, terms = self._reserve(keys=[self._key], args=[*self._known, held, tokens])
+        except redis.RedisError as error:
+            if not any(self.limits):
+                return 0.0, b""
+            raise QuotaUnreadable(reason=type(error).__name__) from error
+        return int(wait) / _SECOND, terms
 
-    def take(self, tokens: int, stop: threading.Event, on_wait: Callable[[str, float], None]) -> None:
-        """Wait for one request's share of the quota. Raises errors.Transient where `stop` comes first: send nothing."""
-        seconds = self.reserve(tokens)
+    def take(self, tokens: int, stop: threading.Event, on_wait: Callable[[str, float], None]) -> Share:
+        """Wait for one request's share of the quota.
+
+        Raises errors.Transient where `stop` comes first, and then nothing must be sent.
+        """
+        seconds, terms = self.reserve(tokens)
         while seconds > 0:
             on_wait(WAITING, seconds)
             if stop.wait(seconds):
-                self.give_back(tokens)
+                self._correct(Share(tokens, terms), requests=-1, tokens=-tokens)
                 raise errors.Transient(reason=WAITING)
-            # A reservation knows nothing of a pause that was set after it was made
-            seconds = self._wait([self._paused], [])
+            seconds, terms = self.reserve(tokens, held=terms)
+        return Share(tokens, terms)
 
-    def give_back(self, tokens: int) -> None:
-        """A reservation that is not used. Best effort: what is lost is quota, and nothing is sent too much."""
-        with contextlib.suppress(redis.RedisError):
-            self._give_back(keys=list(self._limits), args=self._costs(tokens))
+    def settle(self, share: Share, billed: int, limits: announced.Limits) -> None:
+        """The request was answered: correct its share by the tokens billed (0: not told), hear the limits."""
+        more = billed - share.tokens if billed else 0
+        self._correct(share, requests=0, tokens=more, accepted=1, limits=limits)
+        if limits is not announced.NOTHING:
+            # Afterwards: who is the first to hear of a limit did not know it before
+            self._heard = limits
 
-    def _costs(self, tokens: int) -> list[int]:
-        """Of one request, in microseconds of each limit's time."""
-        amounts = {_REQUESTS: 1, _TOKENS: tokens}
-        return [amounts[key] * _MINUTE // limit for key, limit in self._limits.items()]
+    def give_back(self, share: Share) -> None:
+        """The request was refused: its tokens are free again."""
+        self._correct(share, requests=0, tokens=-share.tokens)
 
     def pause(self, seconds: float) -> None:
-        """Nobody asks the provider for so long. Best effort: whoever does not hear of it is refused, and pauses too."""
+        """Nobody asks the provider for so long. Best effort: who does not hear of it is refused, and pauses too."""
         with contextlib.suppress(redis.RedisError):
-            self._pause(keys=[self._paused], args=[int(seconds * _SECOND)])
+            self._pause(keys=[self._key], args=[*self._known, int(seconds * _SECOND)])
 
     def close(self) -> None:
         self._client.close()
 
-    def _wait(self, keys: list[str], arguments: list[Any]) -> float:
-        try:
-            return max(0, int(self._reserve(keys=keys, args=arguments))) / _SECOND
-        except redis.RedisError as error:
-            if not self._limits:
-                return 0.0
-            reason = f"the quota cannot be read from Redis ({type(error).__name__})"
-            raise errors.ProviderUnavailable(reason=reason) from error
+    @property
+    def _known(self) -> list[int]:
+        return [*self._set, self._heard.requests, self._heard.tokens]
+
+    def _correct(
+        self,
+        share: Share,
+        *,
+        requests: int,
+        tokens: int,
+        accepted: int = 0,
+        limits: announced.Limits = announced.NOTHING,
+    ) -> None:
+        """Best effort: without Redis nothing can be reserved either, and what is charged too much passes."""
+        told = [limits.requests, limits.tokens, limits.requests_left, limits.tokens_left]
+        with contextlib.suppress(redis.RedisError):
+            arguments: list[Any] = [*self._known, share.terms, requests, tokens, accepted, *told]
+            self._settle(keys=[self._key], args=arguments)

@@ -8,6 +8,11 @@ from config.settings import Settings
 from reembed import settings
 from reembed.database.ledger import Migration, Side
 
+NO_OLD_MODEL = (
+    "the old column is not kept fresh by this worker: its OLD_EMBED_MODEL is not the migration's old model"
+)
+OLD_MODEL_AWAY = "the old column is not kept fresh ({error}); unset OLD_EMBED_MODEL if its model is gone"
+
 
 def model(environment: Settings, migration: Migration, side: Side) -> settings.Model | None:
     """The model of a column; None for the old one where it is not at hand.

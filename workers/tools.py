@@ -9,7 +9,9 @@ from reembed import settings
 from reembed.database import ledger
 from reembed.embedding.provider import Provider
 from workers.database import Database
+from workers.governor import Governor
 from workers.quota import Quota
+from workers.ruler import Ruler
 
 
 class Tools:
@@ -20,10 +22,14 @@ class Tools:
         # Shown beside a chunk, and in the reason if it has to be rescued
         self.owner = f"{socket.gethostname()}:{os.getpid()}"
         # Twice the lease: a chunk that nobody took meanwhile is still ours
-        self.database = Database(environment.database, 2 * environment.chunk_lease_seconds)
+        self.database = Database(
+            environment.database, 2 * environment.chunk_lease_seconds, pooled=environment.pooled
+        )
         self.executor = ThreadPoolExecutor(environment.embed_concurrency, thread_name_prefix="provider")
         self._quotas = {"new": Quota.of(environment), "old": Quota.of_the_old_model(environment)}
+        self.governor = Governor.of(environment)
         self._providers: dict[tuple[settings.Model, ledger.Side], Provider] = {}
+        self._rulers: dict[str, Ruler] = {}
 
     def provider(self, model: settings.Model, side: ledger.Side) -> Provider:
         """A model, at the endpoint that the environment has for this side; connections stay open between tasks."""
@@ -37,8 +43,12 @@ class Tools:
         return self._providers[model, side]
 
     def quota(self, side: ledger.Side) -> Quota:
-        """The limits are the new model's. The old one's pauses hold up nobody else."""
+        """The limits that are set are the new model's. The old one's pauses hold up nobody else."""
         return self._quotas[side]
+
+    def ruler(self, model: settings.Model) -> Ruler:
+        """What is learned from bills is of use to the next chunk."""
+        return self._rulers.setdefault(model.name, Ruler.of(model.name))
 
     def close(self) -> None:
         self.executor.shutdown(wait=False, cancel_futures=True)

@@ -14,12 +14,14 @@ from orchestrator.command import session
     metavar="P",
     help="Only this share of the keys that services search with: a canary.",
 )
-@click.option("--force", is_flag=True, help="Even if the validation did not pass.")
+@click.option("--force", is_flag=True, help="Even against the judgement. Who did it, and when, is recorded.")
 def switch(percent: int, force: bool) -> None:
     """Searches go to the new column, within a second."""
     with session.opened() as (database, settings):
         migration = session.migration_of(database, settings)
-        flag.switch(database, migration, percent=percent, force=force)
+        overridden = flag.switch(database, migration, settings, percent=percent, force=force)
+    if overridden:
+        click.echo(f"forced, and recorded: {overridden}", err=True)
     new = migration.table.new
     if percent == 100:
         click.echo(f"searches read {new} now; `reembed rollback` leads back at once.")
@@ -63,7 +65,7 @@ def cleanup(dry_run: bool, yes: bool) -> None:
             return
         if migration.state != "cleaning":
             session.confirm("There is no way back from this. Go on?", yes)
-        flag.cleanup(database, migration, click.echo)
+        flag.cleanup(database, migration, settings.index_tuning, click.echo)
     click.echo(f"done: {table.old} holds the vectors of {migration.new_model}.")
 
 

@@ -24,6 +24,7 @@ _COMMANDS = {
     "resume": "steer",
     "retry": "steer",
     "validate": "validate",
+    "history": "history",
     "switch": "decide",
     "rollback": "decide",
     "cleanup": "decide",

@@ -37,6 +37,9 @@ def _plan_json(planned: Plan) -> dict[str, object]:
         "chunks": load.chunks,
         "chunk_size": load.chunk_size,
         "waves": load.waves(dispatch.WAVE),
+        "messages": load.messages(dispatch.WAVE),
+        "broker_bytes": load.broker_bytes(dispatch.OUTSTANDING),
+        "order_column": planned.settings.backfill_order_column,
         "requests": load.requests,
         "seconds_at_quota": planned.seconds_at_quota,
         "storage": planned.settings.storage,
@@ -57,6 +60,8 @@ def _plan_lines(planned: Plan) -> list[str]:
     else:
         as_of = f", list price of {price.as_of}" if price.as_of else ""
         cost = f"{price.of(load.tokens):,.2f} USD ({price.dollars} a million tokens{as_of})"
+    column = planned.settings.backfill_order_column
+    order = "of the keys" if column is None else f"chunks with the most {column} first"
     seconds = planned.seconds_at_quota
     quota = (
         "none set: as fast as the provider answers"
@@ -70,6 +75,8 @@ def _plan_lines(planned: Plan) -> list[str]:
         f"tokens      about {load.tokens:,} (estimated from a sample, rather too many than too few)",
         f"cost        {cost}",
         f"chunks      {load.chunks:,} of {load.chunk_size:,} documents, in waves of {dispatch.WAVE:,}",
+        f"order       {order}",
+        f"broker      at most {load.broker_bytes(dispatch.OUTSTANDING) / 1e6:,.1f} MB in Redis at a time",
         f"requests    about {load.requests:,}",
         f"quota       {quota}",
         f"storage     {_storage(planned)}",

@@ -30,7 +30,7 @@ class Declined(errors.Refused):
 def opened() -> Iterator[tuple[Connection, Settings]]:
     """Raises errors.Usage."""
     settings = Settings.load()
-    with connection.connect(settings.database, "command") as database:
+    with connection.connect(settings.direct_database, "command") as database:
         yield database, settings
 
 

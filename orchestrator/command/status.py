@@ -4,6 +4,7 @@ import click
 
 from orchestrator import progress
 from orchestrator.command import session, waiting
+from orchestrator.command.history import sentence
 from orchestrator.progress import Status
 from reembed.database import ledger
 from reembed.database.searches import ShadowReport, SideReport
@@ -56,6 +57,8 @@ def _table(status: Status) -> str:
                 f"would hide {status.old_hidden:,} documents, and find {status.old_stale:,} by an older text",
             )
         )
+    if status.last_decision:
+        rows.append(("decided", sentence(status.last_decision)))
     if status.waiting_for:
         rows.append(("waiting for", status.waiting_for))
     return "\n".join(f"{name:<12}{value}" for name, value in rows)

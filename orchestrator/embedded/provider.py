@@ -16,11 +16,13 @@ class EmbeddingServer(client.Control):
     def __init__(self, directory: Path) -> None:
         super().__init__(secrets.token_hex(16))
         self._port_file = directory / "embedding_server.port"
+        # Not in the arguments, which everybody on the machine can read
+        self._key_file = directory / "embedding_server.key"
         self._process = process.Process(
             "The embedding server",
             [
                 *(sys.executable, "-m", "orchestrator.embedding_server"),
-                *("--api-key", self.api_key, "--port-file", self._port_file),
+                *("--api-key-file", self._key_file, "--port-file", self._port_file),
             ],
             directory / "embedding_server.log",
             directory=process.CHECKOUT,
@@ -33,6 +35,8 @@ class EmbeddingServer(client.Control):
     def launch(self) -> None:
         """Start it without waiting for it."""
         self._port_file.unlink(missing_ok=True)
+        self._key_file.touch(mode=0o600)
+        self._key_file.write_text(self.api_key)
         self._process.start()
 
     def wait_until_ready(self) -> None:

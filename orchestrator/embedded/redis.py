@@ -1,25 +1,25 @@
 """A real `redis-server`, on a loopback port of its own, that keeps what it was told across a restart."""
 
-import socket
 from pathlib import Path
 
-from orchestrator.embedded import binaries, process
+from orchestrator.embedded import binaries, ports, process
 
 START_SECONDS = 15.0
-HOST = "127.0.0.1"
 
 
 class Redis:
     """One server. `launch` and `wait_until_ready` start it, `stop` ends it; its directory keeps the data."""
 
     def __init__(self, directory: Path) -> None:
-        self._port = _free_port()
+        # Unlike the other two, Redis cannot pick a port and tell us
+        self._reserved = ports.reserve()
+        self._port = ports.number(self._reserved)
         data = directory / "redis"
         data.mkdir(exist_ok=True)
         command = [
             str(binaries.redis_server()),
             "--bind",
-            HOST,
+            ports.HOST,
             "--port",
             str(self._port),
             "--dir",
@@ -38,7 +38,7 @@ class Redis:
         return self._process.pid
 
     def url(self, db: int = 0) -> str:
-        return f"redis://{HOST}:{self._port}/{db}"
+        return f"redis://{ports.HOST}:{self._port}/{db}"
 
     def launch(self) -> None:
         """Start it without waiting for it."""
@@ -49,22 +49,17 @@ class Redis:
 
     def restart(self) -> None:
         """Ends every connection; the data and the URL stay. Also brings it back after `kill`."""
-        self.stop()
+        self._process.terminate()
         self.launch()
         self.wait_until_ready()
 
     def stop(self) -> None:
-        """End it, if it runs."""
-        self._process.terminate()
+        """End it, if it runs, and give up its port."""
+        try:
+            self._process.terminate()
+        finally:
+            self._reserved.close()
 
     def kill(self) -> None:
         """Let it crash: what has not been written is lost."""
         self._process.kill()
-
-
-def _free_port() -> int:
-    """A port that was free a moment ago. Unlike the other two, Redis cannot pick one and tell us."""
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        port: int = probe.getsockname()[1]
-        return port

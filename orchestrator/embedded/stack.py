@@ -24,6 +24,9 @@ class Stack:
         """The variables that point every part of reembed to this stack."""
         return {
             "DATABASE_URL": self.postgres.url(database),
+            # Whatever stands before the database of whoever runs this
+            "DATABASE_POOLER": "none",
+            "DATABASE_DIRECT_URL": self.postgres.url(database),
             "CELERY_BROKER_URL": self.redis.url(0),
             "CELERY_RESULT_BACKEND": self.redis.url(1),
             "OPENAI_BASE_URL": self.provider.base_url,

@@ -73,10 +73,14 @@ class Workforce:
 
     def stop(self) -> None:
         """End all of them in order: they finish the batch in hand and give their chunks back."""
-        for running in self._processes:
-            running.ask_to_end()
-        for running in self._processes:
-            running.terminate(STOP_SECONDS)
+        try:
+            for running in self._processes:
+                running.ask_to_end()
+            for running in self._processes:
+                running.terminate(STOP_SECONDS)
+        finally:
+            # Whoever presses Ctrl-C now does not want to wait for them
+            self.kill()
 
     def kill(self) -> None:
         """SIGKILL to all of them: nobody gives anything back."""

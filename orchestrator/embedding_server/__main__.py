@@ -23,6 +23,7 @@ ROUTES = [
     ("/control/refuse", control.Refuse),
     ("/control/accept", control.Accept),
     ("/control/fail", control.Fail),
+    ("/control/limit", control.Limit),
     ("/control/leave", control.Leave),
     ("/control/recover", control.Recover),
     ("/control/usage", control.Usage),
@@ -39,7 +40,7 @@ def main() -> None:
 async def serve(arguments: argparse.Namespace) -> None:
     """Serve until SIGTERM or SIGINT."""
     server = state.State(arguments.latency_ms / 1_000)
-    shared = {"server": server, "api_key": arguments.api_key}
+    shared = {"server": server, "api_key": arguments.api_key_file.read_text().strip()}
     application = web.Application([(path, handler, shared) for path, handler in ROUTES])
     server.listener = listening.Listener(application, arguments.port)
     if arguments.port_file:
@@ -61,7 +62,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser("python -m orchestrator.embedding_server", description=__doc__)
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--port-file", type=Path)
-    parser.add_argument("--api-key", required=True, help="the only key that is let in")
+    parser.add_argument("--api-key-file", type=Path, required=True, help="holds the only key that is let in")
     parser.add_argument("--latency-ms", type=int, default=0, help="what an embedding request waits first")
     return parser.parse_args()
 

@@ -58,6 +58,18 @@ class Control:
         """Let the answers break or lie, in one of the ways of faults.BREAKS and faults.LIES."""
         self._call("/control/fail", {"how": how, "times": times, "seconds": seconds})
 
+    def limit(
+        self, requests_per_minute: int = 0, tokens_per_minute: int = 0, *, announce: bool = True
+    ) -> None:
+        """Answer 429 beyond these, 0 is no limit; with `announce`, headers say what is allowed and what is left."""
+        told = {"requests_per_minute": requests_per_minute, "tokens_per_minute": tokens_per_minute}
+        self._call("/control/limit", {**told, "announce": announce})
+
+    def limited(self) -> dict[str, int]:
+        """How many requests were `admitted` and `refused` since `limit` was called."""
+        counted: dict[str, int] = self._call("/control/limit")
+        return counted
+
     def leave(self, seconds: float) -> None:
         """End every connection and let nobody in for so long. What was in flight is counted all the same."""
         self._call("/control/leave", {"seconds": seconds})

@@ -6,7 +6,7 @@ A new fault is a field of State, a handler here that sets it and a method of the
 import asyncio
 import time
 
-from orchestrator.embedding_server import app, models, refusals, request, state
+from orchestrator.embedding_server import app, limiting, models, refusals, request, state
 
 
 class Retire(app.Handler):
@@ -69,6 +69,25 @@ class Fail(app.Handler):
             self.server.outage_ends = time.monotonic() + seconds
         else:
             self.server.failures.extend([failure] * told.get("times", 1))
+        self.write_json({})
+
+
+class Limit(app.Handler):
+    """No more than this a minute. {"requests_per_minute": 600, "tokens_per_minute": 100000, "announce": true}
+
+    0 is no limit, and without either nothing is counted.
+    """
+
+    def get(self) -> None:
+        """How many requests were let in and refused since it was told."""
+        told = self.server.limits
+        self.write_json({"admitted": told.admitted, "refused": told.refused} if told else {})
+
+    def post(self) -> None:
+        told = request.parse_json(self.request.body)
+        requests, tokens = told["requests_per_minute"], told["tokens_per_minute"]
+        limited = requests or tokens
+        self.server.limits = limiting.Limits(requests, tokens, told["announce"]) if limited else None
         self.write_json({})
 
 

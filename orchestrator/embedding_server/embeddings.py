@@ -15,6 +15,9 @@ from orchestrator.embedding_server import app, faults, models, refusals, request
 class Embeddings(app.Handler):
     async def post(self) -> None:
         self.server.arrivals.append(time.time())
+        if self.server.limits is not None:
+            for name, value in self.server.limits.admit(request.parse(self.request.body)).items():
+                self.set_header(name, value)
         await asyncio.sleep(self.server.latency_seconds)
         failure = self.server.next_failure()
         if isinstance(failure, refusals.Refusal):

@@ -4,16 +4,17 @@ import asyncio
 
 from tornado import httpserver, netutil, web
 
-HOST = "127.0.0.1"
+from orchestrator.embedded import ports
 
 
 class Listener:
     """On the loopback interface only."""
 
     def __init__(self, application: web.Application, port: int) -> None:
-        """Listens at once; port 0 lets the system pick a free one."""
+        """Listens at once; port 0 lets the system pick a free one, which is kept while it is closed."""
         self._application = application
-        self.port = port
+        self._reserved = None if port else ports.reserve()
+        self.port = ports.number(self._reserved) if self._reserved else port
         self._open()
 
     def close(self) -> None:
@@ -27,7 +28,5 @@ class Listener:
         self._open()
 
     def _open(self) -> None:
-        sockets = netutil.bind_sockets(self.port, HOST)
-        self.port = sockets[0].getsockname()[1]
         self._server = httpserver.HTTPServer(self._application)
-        self._server.add_sockets(sockets)
+        self._server.add_sockets(netutil.bind_sockets(self.port, ports.HOST))

@@ -4,6 +4,7 @@ A client tells its troubles apart by status, `type`, `code` and sometimes the me
 are the API. They follow public reports of OpenAI's real answers.
 """
 
+import math
 from dataclasses import dataclass, field
 
 LEARN_MORE = "learn more here: https://platform.openai.com/docs/deprecations"
@@ -65,6 +66,20 @@ def too_many_tokens(tokens: int, limit: int) -> Refusal:
     return Refusal(
         400, f"Requested {tokens} tokens, max {limit} tokens per request", type=reason, code=reason
     )
+
+
+def rate_limited(
+    model: str, kind: str, limit: int, used: int, asked: int, wait_seconds: float, headers: dict[str, str]
+) -> Refusal:
+    """Requests or tokens a minute are used up. The headers say for how long, in seconds and in milliseconds."""
+    short = "RPM" if kind == "requests" else "TPM"
+    wait_ms = math.ceil(wait_seconds * 1_000)
+    message = (
+        f"Rate limit reached for {model} on {kind} per min ({short}): Limit {limit}, Used {used}, "
+        f"Requested {asked}. Please try again in {wait_ms}ms."
+    )
+    told = {**headers, "Retry-After": str(math.ceil(wait_seconds)), "Retry-After-Ms": str(wait_ms)}
+    return Refusal(429, message, type=kind, code="rate_limit_exceeded", headers=told)
 
 
 def refused_content() -> Refusal:

@@ -6,7 +6,7 @@ import time
 from collections import Counter, defaultdict, deque
 from dataclasses import dataclass, field
 
-from orchestrator.embedding_server import listening, refusals, request
+from orchestrator.embedding_server import limiting, listening, refusals, request
 
 
 @dataclass
@@ -59,6 +59,7 @@ class State:
     """On the monotonic clock; until then every request fails as `outage` says."""
     arrivals: deque[float] = field(default_factory=lambda: deque(maxlen=MAX_ARRIVALS))
     """When each embedding request came, in seconds since the epoch, whatever it was answered."""
+    limits: limiting.Limits | None = None
     usage: defaultdict[str, Usage] = field(default_factory=lambda: defaultdict(Usage))
 
     listener: listening.Listener | None = None

@@ -1,7 +1,7 @@
 """Some documents embedded again: does the provider still give the vectors that are stored?
 
 The one check that asks the model, and so the one that notices a model other than the one that is named. A few documents
-are random; the others are those that the identity check could not place, because that is where wrong vectors are: of a
+are random; the others are those that the sweep puts farthest away, because that is where wrong vectors are: of a
 twentieth of wrong rows, random ones would often miss all.
 """
 

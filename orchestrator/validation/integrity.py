@@ -15,6 +15,8 @@ from orchestrator.validation.comparison import Row
 from orchestrator.validation.finding import Finding
 from reembed.database.documents import Census, Spread
 
+LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
+
 # Of a dimension's variance, relative to the largest: rounding leaves a hundred times less
 _DEAD = 1e-5
 # Vectors that have to differ somewhere
@@ -46,6 +48,9 @@ class Integrity:
     norm_deviation: float
     tolerable: int
     """How many documents may be pending only because the application goes on writing."""
+    old_norms: tuple[float, ...] = ()
+    new_norms: tuple[float, ...] = ()
+    """Quantiles of the lengths of the sample's vectors, at LEVELS."""
 
     @classmethod
     def of(cls, census: Census, spread: Spread, rows: Sequence[Row], tolerable: int) -> "Integrity":
@@ -64,6 +69,8 @@ class Integrity:
             norm_mean=spread.norm_mean,
             norm_deviation=spread.norm_deviation,
             tolerable=tolerable,
+            old_norms=_norms([row.old for row in rows]),
+            new_norms=_norms([row.new for row in rows]),
         )
 
     def findings(self) -> Iterator[Finding]:
@@ -111,6 +118,12 @@ class Integrity:
                 f"{self.shared:,} of {self.sampled:,} sampled documents have the vector of another text",
                 f"compare a few by hand; {AGAIN}",
             )
+
+
+def _norms(vectors: Sequence[NDArray[np.float32]]) -> tuple[float, ...]:
+    if not vectors:
+        return ()
+    return tuple(np.quantile(np.linalg.norm(np.stack(vectors), axis=1), LEVELS).tolist())
 
 
 def _dead(vectors: Sequence[NDArray[np.float32]]) -> int:

@@ -36,6 +36,8 @@ class Overlap:
     high: float
     """95 % interval of the mean, by bootstrap over queries."""
     threshold: float
+    histogram: tuple[int, ...]
+    """Queries by their overlap, in tenths: the last has those of 0.9 to 1."""
     under: tuple[tuple[Hashable, float], ...]
     """Queries below the threshold and their overlap, the worst first: even the best upgrade loses some."""
 
@@ -46,4 +48,6 @@ class Overlap:
         mean = sum(by_query.values()) / len(by_query)
         under = [(query, overlap) for query, overlap in by_query.items() if overlap < threshold]
         under.sort(key=lambda entry: entry[1])
-        return cls(len(by_query), mean, low, high, threshold, tuple(under))
+        tenths = [min(int(10 * overlap + 1e-9), 9) for overlap in by_query.values()]
+        histogram = tuple(tenths.count(number) for number in range(10))
+        return cls(len(by_query), mean, low, high, threshold, histogram, tuple(under))

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from orchestrator.validation import ruler
+from orchestrator.validation.index_recall import IndexRecall
 from orchestrator.validation.quality import Quality
 from orchestrator.validation.verdict import Verdict
 
@@ -34,6 +35,9 @@ def lines(verdict: Verdict) -> Iterator[str]:
     else:
         yield "identity    not tested: too few documents to say anything"
     yield from _overlap(verdict)
+    yield from _slices(verdict)
+    yield from _shift(verdict)
+    yield from _index(verdict.index)
     yield from _quality(verdict.quality)
     for note in verdict.notes:
         yield f"note        {note}"
@@ -42,6 +46,52 @@ def lines(verdict: Verdict) -> Iterator[str]:
     for fault in verdict.faults:
         yield f"FAULT       {fault}"
     yield "PASSED" if verdict.passed else "NOT PASSED"
+
+
+def _slices(verdict: Verdict) -> Iterator[str]:
+    found = verdict.slices
+    if found is None:
+        return
+    left_out = f"; {found.too_small:,} are too small to say anything" if found.too_small else ""
+    yield f"slices      by {found.column}, the worst first{left_out}:"
+    for one in found.measured[:_LISTED]:
+        yield (
+            f"              {one.overlap:.3f} (between {one.low:.3f} and {one.high:.3f}; {one.documents:,} documents)  "
+            f"{one.name}"
+        )
+
+
+def _index(measured: IndexRecall | None) -> Iterator[str]:
+    if measured is None:
+        return
+    bounded = (
+        ""
+        if measured.searched >= measured.documents
+        else f"; exactly among about {measured.searched:,} documents"
+    )
+    yield f"index       finds of the nearest {measured.k}, by {measured.queries:,} queries{bounded}:"
+    for side, curve in (("old", measured.old), ("new", measured.new)):
+        if curve is not None:
+            found = ", ".join(
+                f"{100 * point.recall:.1f} %{' (in use)' if point.value == curve.in_use else ''} at {point.value}"
+                for point in curve.points
+            )
+            yield f"              {side}  {curve.parameter}: {found}"
+
+
+def _shift(verdict: Verdict) -> Iterator[str]:
+    if verdict.shift is not None:
+        yield "similarity  of the results, old and new; a threshold of yours has to move with it:"
+        for one in verdict.shift.equivalents:
+            yield (
+                f"              {one.old:.3f} is {one.new:.3f} now (95 % between {one.low:.3f} and {one.high:.3f}; "
+                f"keeps {100 * one.kept:.0f} % of the results)"
+            )
+    if verdict.old_latency and verdict.new_latency:
+        old, new = verdict.old_latency, verdict.new_latency
+        yield (
+            f"latency     {old.median:.1f} ms to {new.median:.1f} ms a search, {old.p95:.1f} to {new.p95:.1f} at p95"
+        )
 
 
 def _quality(quality: Quality | None) -> Iterator[str]:
@@ -98,6 +148,6 @@ def _overlap(verdict: Verdict) -> Iterator[str]:
     if low:
         yield f"            {len(low):,} under {measured.threshold}, the worst first:"
         for query, value in low[:_LISTED]:
-            yield f"              {value:.2f}  {'line' if verdict.mode == 'queries' else 'document'} {query}"
+            yield f"              {value:.2f}  {'query' if verdict.mode == 'queries' else 'document'} {query}"
         if len(low) > _LISTED:
             yield f"              ... and {len(low) - _LISTED:,} more in `reembed validate --json`"

@@ -1,18 +1,26 @@
 """A judgement: numbers, ids, and whether they pass. It never holds a text."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 from orchestrator.validation import identity as identity_check
+from orchestrator.validation import integrity
 from orchestrator.validation.again import Again
+from orchestrator.validation.against import Latency, Mode
+from orchestrator.validation.comparison import Ranking
 from orchestrator.validation.finding import Finding
 from orchestrator.validation.identity import Identity
+from orchestrator.validation.index_recall import IndexRecall
 from orchestrator.validation.integrity import Integrity
 from orchestrator.validation.overlap import Overlap
 from orchestrator.validation.quality import Quality
+from orchestrator.validation.shift import Shift
+from orchestrator.validation.slices import Slices
 from reembed.database.documents import Census
 
-Mode = Literal["queries", "documents"]
+# Queries whose results stand side by side in a report; of the others only the overlap does
+_SIDE_BY_SIDE = 50
 
 
 @dataclass(frozen=True)
@@ -29,7 +37,18 @@ class Verdict:
     identity: Identity
     quality: Quality | None = None
     """None where nobody judged: then nobody guesses."""
-    notes: tuple[str, ...] = field(default=())
+    shift: Shift | None = None
+    old_latency: Latency | None = None
+    new_latency: Latency | None = None
+    found: Mapping[str, tuple[Ranking, Ranking]] = field(default_factory=dict)
+    """What both sides found, by query or document."""
+    slices: Slices | None = None
+    """None where no column was named to cut by."""
+    index: IndexRecall | None = None
+    """None where neither column has an index."""
+    settings: Mapping[str, object] = field(default_factory=dict)
+    """VALIDATION_..., by name: two judgements compare only by the same ones."""
+    notes: tuple[str, ...] = ()
 
     @property
     def census(self) -> Census:
@@ -50,6 +69,10 @@ class Verdict:
         if self.overlap is not None and self.overlap.mean < self.floor:
             what = f"the mean overlap {self.overlap.mean:.3f} is under the alarm floor {self.floor}"
             found.append(Finding("overlap", "fault", what, "the new column may be shifted or mixed up"))
+        if self.slices is not None:
+            found += self.slices.findings(self.floor)
+        if self.index is not None:
+            found += self.index.findings()
         if self.quality is not None:
             found += self.quality.findings()
         return found
@@ -82,10 +105,16 @@ class Verdict:
             "k": self.k,
             "overlap_mean": overlap.mean if overlap else None,
             "overlap_ci95": [overlap.low, overlap.high] if overlap else None,
-            "low_overlap": [
-                {"id": query, "overlap": value} for query, value in (overlap.under if overlap else ())
-            ],
+            "overlap_histogram": list(overlap.histogram) if overlap else [],
+            "low_overlap": self._low_overlap(),
             "threshold": overlap.threshold if overlap else None,
+            "similarity": self.shift.as_json() if self.shift else None,
+            "latency_ms": {
+                "old": self.old_latency.as_json() if self.old_latency else None,
+                "new": self.new_latency.as_json() if self.new_latency else None,
+            },
+            "slices": self.slices.as_json() if self.slices else None,
+            "index": self.index.as_json() if self.index else None,
             "missing": self.census.pending,
             "stale": self.census.stale,
             "invalid_vectors": self.census.invalid,
@@ -107,6 +136,11 @@ class Verdict:
                 "sampled": self.integrity.sampled,
                 "norm_mean": self.integrity.norm_mean,
                 "norm_deviation": self.integrity.norm_deviation,
+                "norms": {
+                    "levels": list(integrity.LEVELS),
+                    "old": list(self.integrity.old_norms),
+                    "new": list(self.integrity.new_norms),
+                },
             },
             "embedded_again": {
                 "tested": self.again.tested,
@@ -116,5 +150,16 @@ class Verdict:
             "findings": [finding.as_json() for finding in self.findings],
             "faults": self.faults,
             "notes": list(self.notes),
+            "settings": dict(self.settings),
             "passed": self.passed,
         }
+
+    def _low_overlap(self) -> list[dict[str, Any]]:
+        """The queries under the threshold, the worst first; both results of the first of them."""
+        under = self.overlap.under if self.overlap else ()
+        listed: list[dict[str, Any]] = [{"id": query, "overlap": value} for query, value in under]
+        for entry in listed[:_SIDE_BY_SIDE]:
+            if entry["id"] in self.found:
+                old, new = self.found[entry["id"]]
+                entry |= {"old": old.ids, "new": new.ids}
+        return listed

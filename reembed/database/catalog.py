@@ -21,6 +21,7 @@ _KEY_TYPES = {
 }
 _CONTENT_TYPES = {"text", "varchar"}
 _VECTOR_TYPES = {"vector", "halfvec"}
+_NUMERIC_TYPES = {"int2", "int4", "int8", "float4", "float8", "numeric"}
 # Ordinary and partitioned tables
 _TABLE_KINDS = {"r", "p"}
 
@@ -93,6 +94,16 @@ class NotAllowedToCreate(errors.Usage):
 
     Grant it, or set STORAGE=column.
     """
+
+
+@dataclass(frozen=True)
+class VectorIndex:
+    name: str
+    valid: bool
+    method: str
+    """hnsw or ivfflat."""
+    lists: int | None
+    """Of an ivfflat index that was told how many."""
 
 
 @dataclass(frozen=True)
@@ -191,10 +202,28 @@ def vector_type_in(
     return found["type"], max(found["width"], 0)
 
 
+def refuse_no_number(connection: Connection, documents: table.Table, column: str, variable: str) -> None:
+    """That the column which `variable` names is a number. Raises NoColumn, WrongColumn."""
+    rows = queries.run(connection, "describe_columns", None, table=documents.quoted)
+    columns = {row["name"]: row for row in rows}
+    _column(columns, str(documents), column, variable, _NUMERIC_TYPES, "a number")
+
+
+def column_names(connection: Connection, documents: table.Table) -> list[str]:
+    """In the order of the table."""
+    rows = queries.run(connection, "describe_columns", None, table=documents.quoted)
+    return [row["name"] for row in rows]
+
+
 def indexes_on(connection: Connection, documents: table.Table, column: str) -> tuple[str, ...]:
     """Names of the vector indexes on a column, or on an expression over it, oldest first."""
-    rows = queries.run(connection, "indexes_on_column", None, table=documents.quoted, column=column)
-    return tuple(row["name"] for row in rows)
+    return tuple(index.name for index in vector_indexes(connection, documents.quoted, column))
+
+
+def vector_indexes(connection: Connection, quoted_table: str, column: str) -> list[VectorIndex]:
+    """The vector indexes on a column of a table, whole or not, oldest first."""
+    rows = queries.run(connection, "indexes_on_column", None, table=quoted_table, column=column)
+    return [VectorIndex(**row) for row in rows]
 
 
 def _column(

@@ -19,6 +19,8 @@ from reembed.database.ledger import Migration, Side
 # more pending documents than this are left to the schedule, which embeds them within seconds
 _TOLERABLE = 100
 _ROUNDS_TOLERABLE = 2
+# All documents are alike
+_UNWEIGHTED = {"weight": sql.SQL("0::float8"), "running_weight": sql.SQL("0::float8")}
 
 
 @dataclass(frozen=True)
@@ -73,10 +75,18 @@ class Counts:
         return self.pending + self.running + self.failed - self.given_up
 
 
-def plan(connection: Connection, migration: Migration) -> int:
-    """Write the chunk rows of the whole table, instead of those of a plan that was interrupted; their number."""
+def plan(connection: Connection, migration: Migration, order_column: str | None = None) -> int:
+    """Write the chunk rows of the whole table, instead of those of a plan that was interrupted; their number.
+
+    Chunks whose documents have the most of `order_column`, a numeric one, are published first.
+    """
     delete(connection, migration.id, "new")
-    return _plan(connection, migration, {**migration.names, "wanted": sql.SQL("true")}, catch_up=False)
+    names: dict[str, sql.Composable] = {**migration.names, "wanted": sql.SQL("true")}
+    if order_column is not None:
+        names["order_column"] = queries.identifier(order_column)
+        names["weight"] = queries.compose("weight", names)
+        names["running_weight"] = queries.compose("running_weight", names)
+    return _plan(connection, migration, names, catch_up=False)
 
 
 def delete(connection: Connection, migration_id: int, side: Side) -> None:
@@ -97,7 +107,7 @@ def _plan(
 ) -> int:
     after = queries.one(connection, "last_chunk_number", None, migration_id=migration.id)["number"]
     cursor = queries.run(
-        connection, "plan_chunks", names,
+        connection, "plan_chunks", {**_UNWEIGHTED, **names},
         after_number=after, chunk_size=migration.chunk_size, catch_up=catch_up,
     )  # fmt: skip
     return cursor.rowcount
@@ -116,6 +126,17 @@ def claim(
     row = queries.run(
         connection, "claim_chunk", None,
         migration_id=migration_id, number=number, owner=owner, lease_seconds=lease_seconds, max_strikes=max_strikes,
+    ).fetchone()  # fmt: skip
+    return Claim(**row) if row else None
+
+
+def claim_next(
+    connection: Connection, migration_id: int, side: Side, *, owner: str, lease_seconds: float
+) -> Claim | None:
+    """A chunk that is free, wanted and never struck, what matters most first; None: there is none."""
+    row = queries.run(
+        connection, "claim_next_chunk", None,
+        migration_id=migration_id, side=side, owner=owner, lease_seconds=lease_seconds,
     ).fetchone()  # fmt: skip
     return Claim(**row) if row else None
 
@@ -181,9 +202,9 @@ def hurry(connection: Connection, migration_id: int) -> None:
 
 
 def take_wave(connection: Connection, migration_id: int, limit: int) -> list[dict[str, Any]]:
-    """Mark up to `limit` chunks as published and return them (number, first_id, last_id), in the order of numbers."""
+    """Mark up to `limit` chunks as published and return them (number, first_id, last_id), what matters most first."""
     rows = queries.run(connection, "take_wave", None, migration_id=migration_id, limit=limit).fetchall()
-    return sorted(rows, key=lambda row: row["number"])
+    return sorted(rows, key=lambda row: (-row["priority"], row["number"]))
 
 
 def forget_messages(connection: Connection, migration_id: int, *, older_than_seconds: float) -> int:

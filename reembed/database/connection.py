@@ -12,6 +12,8 @@ Connection = psycopg.Connection[tuple[Any, ...]]
 
 # Seconds. A server that does not answer within this is as good as down for a command that a person waits for
 _CONNECT_TIMEOUT = 10
+# Times that a statement is run before psycopg prepares it: its own default
+_PREPARE_THRESHOLD = 5
 
 
 class DatabaseUnreachable(errors.Usage):
@@ -28,10 +30,12 @@ class NotALibpqUrl(errors.Usage):
     """
 
 
-def connect(url: str, application: str) -> Connection:
+def connect(url: str, application: str, *, pooled: bool = False) -> Connection:
     """A connection in autocommit, so that no transaction is open that nobody asked for.
 
-    `application` is what the server's operators see in pg_stat_activity. Raises DatabaseUnreachable, NotALibpqUrl.
+    `application` is what the server's operators see in pg_stat_activity. `pooled`: each transaction may meet another
+    session, as behind pgbouncer, so nothing is prepared on the server that the next one would not find.
+    Raises DatabaseUnreachable, NotALibpqUrl.
     """
     where = describe(url)
     try:
@@ -44,12 +48,14 @@ def connect(url: str, application: str) -> Connection:
             keepalives_idle=30,
             keepalives_interval=10,
             keepalives_count=3,
+            prepare_threshold=None if pooled else _PREPARE_THRESHOLD,
         )
     except psycopg.OperationalError as error:
         raise DatabaseUnreachable(where=where, reason=first_line(error)) from None
     try:
-        # Rows that a policy hides would be left behind unnoticed: better an error
-        connection.execute("SET row_security = off")
+        if not pooled:
+            # Rows that a policy hides would be left behind unnoticed: better an error
+            connection.execute("SET row_security = off")
         binary.register(connection)
     except psycopg.Error as error:
         connection.close()

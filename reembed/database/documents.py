@@ -3,7 +3,7 @@
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,15 @@ class Document:
     content: str
     content_hash: uuid.UUID
     """md5 of the content in the database's encoding: what a vector is proved fresh by."""
+
+
+@dataclass(frozen=True)
+class TooLong:
+    """What was done to a text that is longer than the model takes."""
+
+    treatment: Literal["truncated", "averaged"]
+    tokens: int
+    """Of the whole text, as they were counted."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +53,9 @@ class Spread:
     norm_deviation: float
     copied: int
     """Rows whose new vector is their old one."""
+
+
+_NONE: Mapping[Any, Any] = {}
 
 
 @dataclass(frozen=True)
@@ -78,12 +90,17 @@ def write_batch(
     *,
     tokens: int,
     lease_seconds: float,
+    too_long: Mapping[Document, TooLong] = _NONE,
 ) -> int:
     """Commit one batch, to the column that the chunk is for: vectors, refusals and the chunk's progress.
 
-    `vectors` has shape (len(documents), dimensions); `refused` has the provider's words for each. Returns how many
-    documents got their vector: one whose text changed meanwhile does not. Raises LeaseLost.
+    `vectors` has shape (len(documents), dimensions); `refused` has the provider's words for each; `too_long` is of
+    documents here or elsewhere. Returns how many documents got their vector: one whose text changed meanwhile does not.
+    Raises LeaseLost.
     """
+    treated = (
+        [(document, too_long[document]) for document in documents if document in too_long] if too_long else []
+    )
     row = queries.one(
         connection, "write_batch", migration.names_of(claim.side),
         number=claim.number, attempt=claim.attempt, tokens=tokens, lease_seconds=lease_seconds,
@@ -93,10 +110,27 @@ def write_batch(
         refused_ids=[str(document.id) for document in refused],
         refused_hashes=[document.content_hash for document in refused],
         refused_reasons=list(refused.values()),
+        long_ids=[str(document.id) for document, _ in treated],
+        long_hashes=[document.content_hash for document, _ in treated],
+        long_treatments=[done.treatment for _, done in treated],
+        long_tokens=[done.tokens for _, done in treated],
     )  # fmt: skip
     if not row["held"]:
         raise claim.lost
     return int(row["written"])
+
+
+def fresh_vectors(
+    connection: Connection, migration: Migration, wanted: Mapping[uuid.UUID, Any]
+) -> dict[uuid.UUID, NDArray[np.float32]]:
+    """New vectors by the hash of the text that they are of. `wanted` names a document for each hash.
+
+    Of a document whose vector is of another text there is none.
+    """
+    rows = queries.run(
+        connection, "fresh_vectors", migration.names, hashes=list(wanted), ids=list(wanted.values())
+    )
+    return {row["content_hash"]: row["vector"] for row in rows}
 
 
 def census(connection: Connection, migration: Migration) -> Census:

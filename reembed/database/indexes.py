@@ -1,17 +1,18 @@
 """Indexes of a migration, built CONCURRENTLY after the backfill; an interrupted build is begun anew."""
 
 import functools
+import logging
 from collections.abc import Mapping
 
+import psycopg
 from psycopg import sql
 
-from reembed.database import distances, locking, queries, table
-from reembed.database.connection import Connection
+from reembed.database import building, distances, locking, queries, table, tuning
+from reembed.database.connection import Connection, first_line
 from reembed.database.ledger import Migration, Side
+from reembed.database.tuning import Tuning
 
-# pgvector's advice: a list for each thousand rows, and the square root of the rows above a million
-_ROWS_PER_LIST = 1_000
-_MANY_ROWS = 1_000_000
+_log = logging.getLogger(__name__)
 
 
 def build_pending(connection: Connection, migration: Migration) -> None:
@@ -29,34 +30,22 @@ def build_pending(connection: Connection, migration: Migration) -> None:
         _ensure(connection, migration, query, target.vectors, name, {})
 
 
-def build(connection: Connection, migration: Migration, rows: int) -> None:
+def build(connection: Connection, migration: Migration, rows: int, wanted: Tuning = tuning.BY_SIZE) -> None:
     """Build what is missing of the index on the new column.
 
-    `rows` are those that exist, which ivfflat sizes its lists by. May be repeated; takes as long as it takes, and
-    blocks neither reads nor writes.
+    `rows` are those that exist; what is not `wanted` otherwise is sized by them. May be repeated; takes as long as it
+    takes, and blocks neither reads nor writes. Memory and workers of the session are as before when it is over.
     """
     target = migration.table
-    take_time(connection)
-    if migration.index_method != "none":
-        definition = _definition(migration, "new", rows)
-        _ensure(connection, migration, "create_vector_index", target.vectors, target.new_index, definition)
-    _run(connection, "analyze", {"table": queries.identifier(target.schema, target.vectors)})
+    _build(connection, migration, "new", rows, wanted, target.vectors, target.new_index)
 
 
-def build_home(connection: Connection, migration: Migration, rows: int) -> None:
-    """Build the index on the vectors that came home, under the name that the old column's had. May be repeated."""
-    take_time(connection)
-    if migration.index_method != "none" and migration.home_index:
-        definition = _definition(migration, "old", rows)
-        _ensure(
-            connection,
-            migration,
-            "create_vector_index",
-            migration.table.name,
-            migration.home_index,
-            definition,
-        )
-    queries.run(connection, "analyze", migration.names)
+def build_home(
+    connection: Connection, migration: Migration, rows: int, wanted: Tuning = tuning.BY_SIZE
+) -> None:
+    """The same on the vectors that came home, under the name that the old column's index had."""
+    target = migration.table
+    _build(connection, migration, "old", rows, wanted, target.name, migration.home_index)
 
 
 def take_time(connection: Connection) -> None:
@@ -64,20 +53,41 @@ def take_time(connection: Connection) -> None:
     queries.run(connection, "take_time")
 
 
-def lists(rows: int) -> int:
-    """How many lists an ivfflat index over so many rows should have."""
-    return max(1, rows // _ROWS_PER_LIST if rows <= _MANY_ROWS else int(rows**0.5))
+def _build(
+    connection: Connection,
+    migration: Migration,
+    column: Side,
+    rows: int,
+    wanted: Tuning,
+    owner: str,
+    name: str | None,
+) -> None:
+    """The vector index of the table `owner`, and its statistics."""
+    take_time(connection)
+    method, dimensions = migration.index_method, migration.new_model.dimensions
+    if method != "none" and name is not None:
+        server = tuning.Memory(**queries.one(connection, "server_memory"))
+        definition = _definition(migration, column, tuning.parameters(method, wanted, rows))
+        with building.session(connection, tuning.session(method, wanted, rows, dimensions, server)):
+            _ensure(connection, migration, "create_vector_index", owner, name, definition)
+    _run(connection, "analyze", {"table": queries.identifier(migration.table.schema, owner)})
 
 
-def _definition(migration: Migration, column: Side, rows: int) -> dict[str, sql.Composable]:
+def _definition(
+    migration: Migration, column: Side, parameters: Mapping[str, int]
+) -> dict[str, sql.Composable]:
     """Of an index for the new model's vectors, in the column that they stand in."""
     dimensions = migration.new_model.dimensions
-    parameters = sql.SQL("WITH (lists = {})").format(sql.Literal(lists(rows)))
     return {
         "method": sql.SQL("ivfflat") if migration.index_method == "ivfflat" else sql.SQL("hnsw"),
         "expression": distances.indexed(migration.names[column], "vector", dimensions),
         "operator_class": distances.operator_class(migration.metric, "vector", dimensions),
-        "parameters": parameters if migration.index_method == "ivfflat" else sql.SQL(""),
+        "parameters": sql.SQL("WITH ({})").format(
+            sql.SQL(", ").join(
+                sql.SQL("{} = {}").format(queries.identifier(name), sql.Literal(value))
+                for name, value in parameters.items()
+            )
+        ),
     }
 
 
@@ -136,8 +146,20 @@ def _create(
         "concurrently": sql.SQL("CONCURRENTLY"),
         "only": sql.SQL(""),
     }
-    queries.run(connection, "drop_index", {**names, "index": queries.identifier(where[0], name)})
-    queries.run(connection, query, names)
+    drop = {**names, "index": queries.identifier(where[0], name)}
+    queries.run(connection, "drop_index", drop)
+    try:
+        queries.run(connection, query, names)
+    except psycopg.Error as error:
+        if not building.lacks_shared_memory(error):
+            raise
+        # Also for what else this build has to do: the server will not have more of it in a minute
+        building.put(connection, building.PARALLEL_WORKERS, "0")
+        _log.warning(
+            "event=index_without_parallel_workers migration=%s reason=%r", migration.id, first_line(error)
+        )
+        queries.run(connection, "drop_index", drop)
+        queries.run(connection, query, names)
 
 
 def _is_valid(connection: Connection, schema: str, table_name: str, name: str) -> bool:

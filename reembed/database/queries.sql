@@ -116,6 +116,14 @@ WITH held AS MATERIALIZED (
      WHERE EXISTS (SELECT FROM held)
     ON CONFLICT (migration_id, side, document_id) DO UPDATE
        SET content_hash = EXCLUDED.content_hash, reason = EXCLUDED.reason, failed_at = now()
+), too_long AS (
+    INSERT INTO reembed.overlong (migration_id, side, document_id, content_hash, treatment, tokens)
+    SELECT {migration}, {side}, l.id, l.content_hash, l.treatment, l.tokens
+      FROM unnest(%(long_ids)s::text[], %(long_hashes)s::uuid[], %(long_treatments)s::text[], %(long_tokens)s::bigint[])
+           AS l(id, content_hash, treatment, tokens)
+     WHERE EXISTS (SELECT FROM held)
+    ON CONFLICT (migration_id, side, document_id) DO UPDATE
+       SET content_hash = EXCLUDED.content_hash, treatment = EXCLUDED.treatment, tokens = EXCLUDED.tokens
 ), progress AS (
     UPDATE reembed.chunks c
        SET embedded = c.embedded + (SELECT count(*) FROM written), tokens = c.tokens + %(tokens)s,
@@ -124,6 +132,13 @@ WITH held AS MATERIALIZED (
      WHERE c.migration_id = {migration} AND c.number = %(number)s AND EXISTS (SELECT FROM held)
 )
 SELECT EXISTS (SELECT FROM held) AS held, (SELECT count(*) FROM written) AS written
+
+-- fresh_vectors --
+-- Vectors of documents whose text is known to be that of others: one request less
+SELECT w.content_hash, {v}.{new} AS vector
+  FROM unnest(%(ids)s::{key_type}[], %(hashes)s::uuid[]) AS w(id, content_hash)
+  JOIN {table} d ON d.{id} = w.id {joined}
+ WHERE {v}.{new_model} = {model} AND {v}.{new_hash} = w.content_hash AND {v}.{new} IS NOT NULL
 
 -- count_documents --
 -- The whole table by what stands beside each document, in one scan: the proof that nothing is missing or stale
@@ -192,17 +207,26 @@ SELECT count(*) AS documents FROM {table} d
 SELECT d.{content} AS content FROM {table} d TABLESAMPLE SYSTEM ({percent})
  WHERE d.{content} <> '' LIMIT %(limit)s
 
+-- weight --
+-- Fragment: how much a document is used. What cannot be added up counts for nothing: NULL, NaN, infinity
+CASE WHEN d.{order_column}::float8 BETWEEN -1e15 AND 1e15 THEN d.{order_column}::float8 ELSE 0 END
+
+-- running_weight --
+-- Fragment: how much it and all documents before it are used
+sum({weight}) OVER keys
+
 -- plan_chunks --
 -- Ranges of every n-th id that exists, so that gaps and skew still give even chunks: one ordered scan of the key,
--- marking the first and last of every n, then one row for each pair of marks
-INSERT INTO reembed.chunks (migration_id, side, number, first_id, last_id, documents, catch_up)
+-- marking the first and last of every n, then one row for each pair of marks. Everything that is asked of a row is
+-- asked in one window, in the order of the key's index: nothing is sorted but the marks, however large the table
+INSERT INTO reembed.chunks (migration_id, side, number, first_id, last_id, documents, catch_up, priority)
 SELECT {migration}, {side}, %(after_number)s + (n - 1) / %(chunk_size)s + 1,
        (array_agg(id ORDER BY n))[1]::text, (array_agg(id ORDER BY n DESC))[1]::text,
-       max(n) - min(n) + 1, %(catch_up)s
-  FROM (SELECT id, n, lead(id) OVER (ORDER BY n) IS NULL AS is_last
-          FROM (SELECT d.{id} AS id, row_number() OVER (ORDER BY d.{id}) AS n
-                  FROM {table} d {joined} WHERE {wanted}) numbered
-       ) marked
+       max(n) - min(n) + 1, %(catch_up)s,
+       (array_agg(running_weight ORDER BY n DESC))[1] - (array_agg(running_weight - weight ORDER BY n))[1]
+  FROM (SELECT d.{id} AS id, {weight} AS weight, row_number() OVER keys AS n, {running_weight} AS running_weight,
+               lead(d.{id}) OVER keys IS NULL AS is_last
+          FROM {table} d {joined} WHERE {wanted} WINDOW keys AS (ORDER BY d.{id})) numbered
  WHERE (n - 1) %% %(chunk_size)s = 0 OR n %% %(chunk_size)s = 0 OR is_last
  GROUP BY (n - 1) / %(chunk_size)s
 
@@ -227,6 +251,25 @@ UPDATE reembed.chunks c
    AND EXISTS (SELECT FROM reembed.migrations m WHERE m.id = c.migration_id
                   AND m.state NOT IN ('planned', 'paused', 'failed', 'cleaned', 'aborted')
                   AND (c.side = 'new' OR m.state <> 'cleaning'))
+RETURNING c.migration_id, c.side, c.number, c.attempt, c.first_id, c.last_id, c.documents
+
+-- claim_next_chunk --
+-- Any chunk that has not struck, for a worker whose own does not fill its time
+WITH free AS (
+    SELECT number FROM reembed.chunks
+     WHERE migration_id = %(migration_id)s AND side = %(side)s AND state = 'pending' AND strikes = 0
+       AND (retry_at IS NULL OR retry_at <= clock_timestamp())
+       AND EXISTS (SELECT FROM reembed.migrations m WHERE m.id = migration_id
+                      AND m.state NOT IN ('planned', 'paused', 'failed', 'cleaned', 'aborted')
+                      AND (side = 'new' OR m.state <> 'cleaning'))
+     ORDER BY priority DESC, number LIMIT 1 FOR UPDATE SKIP LOCKED
+)
+UPDATE reembed.chunks c
+   SET state = 'running', attempt = attempt + 1, strikes = strikes + 1, lease_owner = %(owner)s,
+       lease_until = clock_timestamp() + make_interval(secs => %(lease_seconds)s),
+       started_at = coalesce(started_at, clock_timestamp()), retry_at = NULL, waiting_for = NULL
+  FROM free
+ WHERE c.migration_id = %(migration_id)s AND c.number = free.number
 RETURNING c.migration_id, c.side, c.number, c.attempt, c.first_id, c.last_id, c.documents
 
 -- renew_lease --
@@ -290,18 +333,18 @@ UPDATE reembed.chunks SET retry_at = NULL, waiting_for = NULL, dispatched_at = N
  WHERE migration_id = %(migration_id)s AND state = 'pending'
 
 -- take_wave --
--- The next chunks to publish. Marked first and committed, published afterwards: a message may be lost or doubled,
+-- The next chunks to publish, those that matter most before the others. Marked first and committed, published afterwards: a message may be lost or doubled,
 -- never a chunk
 WITH due AS MATERIALIZED (
     SELECT number FROM reembed.chunks
      WHERE migration_id = %(migration_id)s AND state = 'pending' AND dispatched_at IS NULL
        AND (retry_at IS NULL OR retry_at <= clock_timestamp())
-     ORDER BY number LIMIT %(limit)s FOR UPDATE SKIP LOCKED
+     ORDER BY priority DESC, number LIMIT %(limit)s FOR UPDATE SKIP LOCKED
 )
 UPDATE reembed.chunks c SET dispatched_at = clock_timestamp(), retry_at = NULL
   FROM due
  WHERE c.migration_id = %(migration_id)s AND c.number = due.number
-RETURNING c.number, c.first_id, c.last_id
+RETURNING c.number, c.first_id, c.last_id, c.priority
 
 -- forget_messages --
 -- Nothing waits in the queue, yet chunks published a while ago were never claimed: their messages are lost
@@ -389,6 +432,19 @@ SELECT f.document_id, f.reason, f.failed_at
  WHERE f.migration_id = {migration} AND f.side = 'new' AND f.content_hash = md5(d.{content})::uuid
  ORDER BY f.failed_at DESC, f.document_id
 
+-- count_overlong --
+-- Documents whose vector is not of their whole text. The hash beside the vector says so without a look at the text
+SELECT count(*) AS overlong
+  FROM reembed.overlong o JOIN {table} d ON d.{id} = o.document_id::{key_type} {joined}
+ WHERE o.migration_id = {migration} AND o.side = 'new' AND o.content_hash = {vector_hash}
+
+-- list_overlong --
+-- The same, one by one
+SELECT o.document_id, o.treatment, o.tokens
+  FROM reembed.overlong o JOIN {table} d ON d.{id} = o.document_id::{key_type} {joined}
+ WHERE o.migration_id = {migration} AND o.side = 'new' AND o.content_hash = {vector_hash}
+ ORDER BY o.tokens DESC, o.document_id
+
 -- release_failures --
 -- The documents are tried again
 DELETE FROM reembed.failures WHERE migration_id = {migration}
@@ -470,7 +526,28 @@ INSERT INTO reembed.validations (migration_id, passed, report) VALUES (%(migrati
 
 -- last_validation --
 -- The newest judgement
-SELECT passed, report, created_at FROM reembed.validations WHERE migration_id = %(migration_id)s ORDER BY id DESC LIMIT 1
+SELECT id, passed, report, created_at FROM reembed.validations
+ WHERE migration_id = %(migration_id)s ORDER BY id DESC LIMIT 1
+
+-- list_validations --
+-- Every judgement, the newest first
+SELECT id, passed, report, created_at FROM reembed.validations WHERE migration_id = %(migration_id)s ORDER BY id DESC
+
+-- count_changed --
+-- Documents that were embedded after a judgement: those of the rounds of catching up since. By the ledger alone
+SELECT coalesce(sum(c.embedded), 0) AS changed
+  FROM reembed.chunks c JOIN reembed.validations v ON v.id = %(validation_id)s
+ WHERE c.migration_id = %(migration_id)s AND c.side = 'new' AND c.progress_at > v.created_at
+
+-- record_decision --
+-- The session's role is the database's word, the operator their machine's
+INSERT INTO reembed.decisions (migration_id, verb, percent, forced, operator)
+VALUES (%(migration_id)s, %(verb)s, %(percent)s, %(forced)s, %(operator)s)
+
+-- list_decisions --
+-- The newest first
+SELECT verb, percent, forced, role, operator, decided_at FROM reembed.decisions
+ WHERE migration_id = %(migration_id)s ORDER BY id DESC
 
 -- read_flag --
 -- The flag of one table, with the models of both sides, and the era, in one snapshot. Always a row: without a migration
@@ -523,6 +600,20 @@ SELECT side, milliseconds, searches, seconds FROM reembed.searches
 SELECT k, searches, overlap, overlap_squares FROM reembed.shadows
  WHERE migration_id = %(migration_id)s ORDER BY searches DESC, k LIMIT 1
 
+-- server_load --
+-- What the governor looks at: positions in the log, in bytes, of this server and of the standby that is furthest
+-- behind, and how many sessions of others are at work, in all databases
+SELECT (pg_current_wal_lsn() - '0/0'::pg_lsn)::bigint AS written,
+       (SELECT min(r.replay_lsn - '0/0'::pg_lsn)::bigint FROM pg_stat_replication r) AS replayed,
+       (SELECT extract(epoch FROM max(r.replay_lag))::float8 FROM pg_stat_replication r) AS measured,
+       (SELECT count(*) FROM pg_stat_activity a
+         WHERE a.state = 'active' AND a.backend_type = 'client backend'
+           AND a.application_name NOT LIKE 'reembed %%') AS active_sessions
+
+-- may_see_load --
+-- Whether this role sees what sessions of other roles are at
+SELECT pg_has_role('pg_read_all_stats', 'USAGE') AS may
+
 -- describe_table --
 -- The user's table, as the catalog has it; no row where there is none
 SELECT n.nspname AS schema, c.relname AS name, c.relkind AS kind, greatest(c.reltuples, 0)::bigint AS estimated_rows,
@@ -538,7 +629,7 @@ SELECT n.nspname AS schema, c.relname AS name, c.relkind AS kind, greatest(c.rel
 SELECT a.attname AS name, t.typname AS type, a.atttypmod AS width, a.attnotnull AS not_null,
        a.attgenerated <> '' AS generated
   FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
- WHERE a.attrelid = to_regclass(%(table)s) AND a.attnum > 0 AND NOT a.attisdropped
+ WHERE a.attrelid = to_regclass(%(table)s) AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum
 
 -- key_is_unique --
 -- Whether one unique, complete, plain index covers just this column
@@ -553,7 +644,8 @@ SELECT extversion AS version FROM pg_extension WHERE extname = 'vector'
 
 -- indexes_on_column --
 -- Vector indexes on a column, plain or on an expression over it, oldest first
-SELECT c.relname AS name, i.indisvalid AS valid, am.amname AS method
+SELECT c.relname AS name, i.indisvalid AS valid, am.amname AS method,
+       (SELECT o.option_value::integer FROM pg_options_to_table(c.reloptions) o WHERE o.option_name = 'lists') AS lists
   FROM pg_index i
   JOIN pg_class c ON c.oid = i.indexrelid
   JOIN pg_am am ON am.oid = c.relam
@@ -831,8 +923,42 @@ CREATE INDEX {concurrently} {index_name} ON {only} {table} ({id}) WHERE {new_mod
 CREATE INDEX {concurrently} {index_name} ON {only} {table} ({id}) WHERE {old_stale}
 
 -- take_time --
--- A role's statement_timeout is meant for queries, not for building an index
+-- A role's statement_timeout is meant for queries, not for scans and building an index
 SELECT set_config('statement_timeout', '0', false)
+
+-- set_for_session --
+-- What a build needs, on a connection that is ours alone; NULL gives back what role and database have
+SELECT set_config(%(name)s, %(value)s, false)
+
+-- server_memory --
+-- In bytes
+SELECT pg_size_bytes(current_setting('maintenance_work_mem')) AS maintenance_work_mem,
+       pg_size_bytes(current_setting('shared_buffers')) AS shared_buffers
+
+-- index_progress --
+-- How far the index is that is being built on one of the tables, or on a partition of it. No phase: another role builds
+-- it, and ours may not look
+SELECT coalesce(c.relname, '') AS index, regexp_replace(p.phase, '^(building index|index validation): ', '') AS phase,
+       -- pgvector counts tuples where it knows how many there are, and PostgreSQL the table's blocks
+       CASE WHEN p.lockers_total > 0 THEN NULL
+            WHEN p.tuples_total > 0 THEN least(100, 100.0::float8 * p.tuples_done / p.tuples_total)
+            WHEN p.blocks_total > 0 THEN least(100, 100.0::float8 * p.blocks_done / p.blocks_total) END AS percent,
+       nullif(p.current_locker_pid, 0)::integer AS held_up_by
+  FROM pg_stat_progress_create_index p LEFT JOIN pg_class c ON c.oid = p.index_relid
+ WHERE p.datname = current_database() AND p.phase IS NOT NULL
+   AND EXISTS (SELECT FROM unnest(%(tables)s::text[]) t (name)
+                WHERE p.relid = to_regclass(t.name)
+                   OR p.relid IN (SELECT leaf.relid FROM pg_partition_tree(to_regclass(t.name)) leaf))
+ LIMIT 1
+
+-- cancel_build --
+-- Of ours alone, and only where our role may
+SELECT pg_cancel_backend(p.pid)
+  FROM pg_stat_progress_create_index p JOIN pg_stat_activity a ON a.pid = p.pid
+ WHERE p.datname = current_database() AND a.application_name LIKE 'reembed %%' AND pg_has_role(a.usesysid, 'MEMBER')
+   AND EXISTS (SELECT FROM unnest(%(tables)s::text[]) t (name)
+                WHERE p.relid = to_regclass(t.name)
+                   OR p.relid IN (SELECT leaf.relid FROM pg_partition_tree(to_regclass(t.name)) leaf))
 
 -- partitions --
 -- The leaves of a partitioned table; none where it is an ordinary one
@@ -867,7 +993,7 @@ ALTER TABLE {table} RENAME COLUMN {column} TO {name}
 
 -- sample_rows --
 -- Rows whose vectors are both fresh, spread over the table, the same for the same seed
-SELECT d.{id}::text AS id, {v}.{new_hash} AS content_hash, d.{old}::vector AS old, {v}.{new} AS new
+SELECT d.{id}::text AS id, {v}.{new_hash} AS content_hash, d.{old}::vector AS old, {v}.{new} AS new, {slice} AS slice
   FROM {table} d TABLESAMPLE {sampling} ({percent}) REPEATABLE (%(seed)s) {joined}
  WHERE {v}.{new_model} = {model} AND {v}.{old_stale} IS NOT TRUE
    AND vector_norm(d.{old}::vector) > 0 AND vector_norm({v}.{new}) > 0
@@ -875,10 +1001,21 @@ SELECT d.{id}::text AS id, {v}.{new_hash} AS content_hash, d.{old}::vector AS ol
 
 -- nearest --
 -- The nearest documents of a query vector in one column; the expression is the indexed one
-SELECT d.{id}::text AS id, {v}.{new_hash} AS content_hash
+SELECT d.{id}::text AS id, {v}.{new_hash} AS content_hash, {similarity} AS similarity
   FROM {table} d {joined}
  WHERE {column} IS NOT NULL
  ORDER BY {distance} LIMIT %(limit)s
+
+-- nearest_exactly --
+-- The same by no index: every row of a share of the table is looked at
+SELECT d.{id}::text AS id, {v}.{new_hash} AS content_hash, {similarity} AS similarity
+  FROM {table} d TABLESAMPLE SYSTEM ({percent}) REPEATABLE (42) {joined}
+ WHERE {column} IS NOT NULL
+ ORDER BY {distance} LIMIT %(limit)s
+
+-- setting_in_use --
+-- A setting of pgvector as this role has it; null before the extension is loaded, where nobody set it
+SELECT current_setting(%(name)s, true) AS value
 
 -- search --
 -- The nearest documents by the flag, from the table or from its companion

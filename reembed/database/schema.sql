@@ -140,6 +140,8 @@ CREATE TABLE reembed.chunks (
     last_id       text NOT NULL,
     -- Pending documents in the range when it was planned
     documents     integer NOT NULL CHECK (documents > 0),
+    -- Sum of BACKFILL_ORDER_COLUMN over them: the highest is embedded first
+    priority      double precision NOT NULL DEFAULT 0,
     -- Planned after the backfill, for rows that were written during the migration
     catch_up      boolean NOT NULL DEFAULT false,
     planned_at    timestamptz NOT NULL DEFAULT now(),
@@ -182,6 +184,19 @@ CREATE TABLE reembed.failures (
     PRIMARY KEY (migration_id, side, document_id)
 );
 
+-- A document whose text was longer than the model takes, and what its vector was made from instead: the beginning of the
+-- text, or the mean of its parts. It counts as long as the vector is of that text
+CREATE TABLE reembed.overlong (
+    migration_id bigint NOT NULL REFERENCES reembed.migrations ON DELETE CASCADE,
+    side         text NOT NULL CHECK (side IN ('new', 'old')),
+    document_id  text NOT NULL,
+    content_hash uuid NOT NULL,
+    treatment    text NOT NULL CHECK (treatment IN ('truncated', 'averaged')),
+    -- Of the whole text, as the worker counted or estimated them
+    tokens       bigint NOT NULL,
+    PRIMARY KEY (migration_id, side, document_id)
+);
+
 -- Every judgement; the gate reads the newest
 CREATE TABLE reembed.validations (
     id           bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -190,6 +205,21 @@ CREATE TABLE reembed.validations (
     -- Numbers and document ids; never a text
     report       jsonb NOT NULL,
     created_at   timestamptz NOT NULL DEFAULT now()
+);
+
+-- Who moved the flag, and what stood against it. Nothing here is ever changed
+CREATE TABLE reembed.decisions (
+    id           bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    migration_id bigint NOT NULL REFERENCES reembed.migrations ON DELETE CASCADE,
+    verb         text NOT NULL CHECK (verb IN ('switch', 'rollback', 'cleanup', 'abort')),
+    -- Of the keys, where it is `switch`
+    percent      integer CHECK (percent BETWEEN 1 AND 100),
+    -- What the gate said, where it was overridden
+    forced       text,
+    role         text NOT NULL DEFAULT session_user,
+    -- user@host, as the operator's machine has it
+    operator     text NOT NULL,
+    decided_at   timestamptz NOT NULL DEFAULT now()
 );
 
 -- Live searches while both columns can be searched, by the side that answered and by a class of durations. Services add

@@ -15,5 +15,18 @@ def save(connection: Connection, migration_id: int, *, passed: bool, report: dic
 
 
 def last(connection: Connection, migration_id: int) -> dict[str, Any] | None:
-    """Keys: passed, report, created_at."""
+    """Keys: id, passed, report, created_at."""
     return queries.run(connection, "last_validation", None, migration_id=migration_id).fetchone()
+
+
+def every(connection: Connection, migration_id: int) -> list[dict[str, Any]]:
+    """The newest first; keys as of `last`."""
+    return queries.run(connection, "list_validations", None, migration_id=migration_id).fetchall()
+
+
+def count_changed(connection: Connection, migration_id: int, validation_id: int) -> int:
+    """How many documents got another vector since that judgement."""
+    row = queries.one(
+        connection, "count_changed", None, migration_id=migration_id, validation_id=validation_id
+    )
+    return int(row["changed"])

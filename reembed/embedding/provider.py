@@ -5,6 +5,7 @@ its resources: `post` takes the body as bytes and gives the answer as bytes, ree
 rest. That costs 20 to 30 µs of CPU a document of 768 dimensions, where `embeddings.create` costs 95 to 130.
 """
 
+import dataclasses
 from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
@@ -15,7 +16,7 @@ import openai
 from numpy.typing import NDArray
 
 from reembed import errors, settings
-from reembed.embedding import faults, wire
+from reembed.embedding import announced, faults, wire
 
 # Seconds. A server that does not take a connection within this is not there
 _CONNECT_TIMEOUT = 10.0
@@ -124,4 +125,6 @@ class Provider:
             ) from None
         except openai.APIConnectionError as error:
             raise faults.of_silence(error, self._base_url) from None
-        return wire.decode(answer.content, len(texts), self._model)
+        embedded = wire.decode(answer.content, len(texts), self._model)
+        limits = announced.read(answer.headers)
+        return embedded if limits is announced.NOTHING else dataclasses.replace(embedded, limits=limits)

@@ -10,6 +10,9 @@ for Russian.
 import bisect
 import re
 import string
+from collections.abc import Callable
+
+from reembed.embedding import exact
 
 # What one token holds at most: six letters of a word in one case, two capitals, three digits, one sign, one
 # run of white space. A single space belongs to the word after it, except before a digit.
@@ -19,6 +22,9 @@ _PIECE = re.compile(
 
 _LOWER = string.ascii_lowercase.encode()
 _ABSORBED = (" " + string.ascii_uppercase).encode()
+
+# Characters. A token has four on average; only white space makes it longer than this
+_WINDOW = 16
 
 # Beyond ASCII: Hebrew and Tamil have 0.5 tokens a byte, Chinese 0.3 to 0.5, Russian 0.2
 _TOKENS_PER_WIDE_BYTE = 0.6
@@ -54,19 +60,43 @@ def estimate(text: str) -> int:
     return pieces + round(wide_bytes * _TOKENS_PER_WIDE_BYTE)
 
 
-def truncate(text: str, limit: int) -> str:
-    """The longest beginning of the text that is estimated at `limit` tokens or fewer.
+def counter(model: str) -> Callable[[str], int]:
+    """How to count a text's tokens for this model: exactly where its tokenizer is installed, else by `estimate`."""
+    count = exact.counter(model)
+    if count is None:
+        return estimate
+
+    def exactly(text: str) -> int:
+        try:
+            return count(text)
+        except UnicodeEncodeError:
+            # Half a surrogate pair: no provider will take it, which is for it to say
+            return estimate(text)
+
+    return exactly
+
+
+def split(text: str, limit: int, count: Callable[[str], int] = estimate) -> list[str]:
+    """The text in parts of `limit` tokens or fewer, none of them empty: together, they are the text."""
+    parts = []
+    while text:
+        # A window, or every part would count all that follows it
+        parts.append(truncate(text[: _WINDOW * limit], limit, count))
+        text = text[len(parts[-1]) :]
+    return parts
+
+
+def truncate(text: str, limit: int, count: Callable[[str], int] = estimate) -> str:
+    """The longest beginning of the text that is counted at `limit` tokens or fewer.
 
     Never empty, however small the limit: a provider refuses an empty text. Cuts between characters, so that
     what is left is valid Unicode.
     """
-    if ceiling(text) <= limit or estimate(text) <= limit:
+    if ceiling(text) <= limit or count(text) <= limit:
         return text
     # Look only as far as the limit may reach, not through a text of megabytes
     reach = limit + 1
-    while reach < len(text) and estimate(text[:reach]) <= limit:
+    while reach < len(text) and count(text[:reach]) <= limit:
         reach *= 2
-    longest = (
-        bisect.bisect_right(range(min(reach, len(text))), limit, key=lambda end: estimate(text[:end])) - 1
-    )
+    longest = bisect.bisect_right(range(min(reach, len(text))), limit, key=lambda end: count(text[:end])) - 1
     return text[: max(longest, 1)]

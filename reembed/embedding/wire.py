@@ -15,6 +15,7 @@ import pydantic
 from numpy.typing import NDArray
 
 from reembed import errors, settings
+from reembed.embedding import announced
 
 _FLOAT = np.dtype("<f4")
 # pydantic's decoder takes 2 µs for 768 dimensions, the standard library's 9: a third of what an answer costs
@@ -31,6 +32,8 @@ class Embedded:
     """(texts, dimensions), in the order of the texts; finite, none of them zero."""
     tokens: int
     """Billed, as the provider reports them; 0 where it reports none."""
+    limits: announced.Limits = announced.NOTHING
+    """As the answer's headers announce them."""
 
 
 def encode(texts: Sequence[str], model: str, dimensions: int | None) -> bytes:

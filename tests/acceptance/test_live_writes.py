@@ -95,7 +95,8 @@ def test_whatever_an_application_writes_in_any_state_ends_with_the_vector_of_its
 ) -> None:
     provider = own.stack.provider
     with own.processes(workers=2), own.connect() as database:
-        provider.set_latency(150)
+        # Slow enough for a command to be typed meanwhile
+        provider.set_latency(500)
         assert own.reembed("start").code == 0
         own.wait_for(lambda status: status["embedded"] >= 50)
         write_in_every_way(own, era=0)

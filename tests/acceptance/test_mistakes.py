@@ -98,6 +98,10 @@ MISTAKES = {
         "The provider at http://127.0.0.1:1/v1 cannot be reached: ",
         {"OPENAI_BASE_URL": "http://127.0.0.1:1/v1"},
     ),
+    "a slice column that is not there": Mistake(
+        "The table public.documents has no column tenant; it has id, content, embedding. Set VALIDATION_SLICE_COLUMN.",
+        {"VALIDATION_SLICE_COLUMN": "tenant"},
+    ),
     "a wrong key": Mistake("refused the API key", {"OPENAI_API_KEY": "sk-hidden-and-wrong"}),
     "an unknown model": Mistake("does not serve the model no-such-model", {"EMBED_MODEL": "no-such-model"}),
     "a dimension that the model does not have": Mistake(
@@ -161,20 +165,23 @@ def test_starting_twice_does_not_start_two_migrations(shared: Installation) -> N
         assert "to lexical-ngrams (64) is under way (ready). `reembed status` shows it" in other.err
 
 
-def test_the_verbs_of_the_flag_are_refused_out_of_order_with_the_reason(shared: Installation) -> None:
+def test_the_verbs_of_the_flag_are_refused_out_of_order_with_the_reason(
+    shared: Installation, elsewhere: dict[str, str]
+) -> None:
     environment = {"DOCUMENTS_TABLE": "orderly"}
     with shared.connect() as database:
         installation.make_table(database, sql.Identifier("orderly"), installation.texts(60))
         nothing = shared.reembed("switch", **environment)
         assert (nothing.code, "There is no migration of public.orderly." in nothing.err) == (1, True), nothing
         try:
-            shared.stack.provider.set_latency(5000)
-            assert shared.reembed("start", **environment).code == 0
+            # Given workers that get no answer for as long as the command takes
+            shared.stack.provider.fail(503, seconds=600)
+            assert shared.reembed("start", **environment, **elsewhere).code == 0
             early = shared.reembed("switch", **environment)
             assert early.code == 1
             assert "is backfilling, not ready: 60 documents still need a vector." in early.err
         finally:
-            shared.stack.provider.set_latency(0)
+            shared.stack.provider.recover()
         assert shared.reembed("start", "--wait", **environment).code == 0
         for verb, says in (
             ("rollback", "cannot roll back"),

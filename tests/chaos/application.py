@@ -70,7 +70,7 @@ class Writer(threading.Thread):
         self._ways: dict[Callable[[], None], int] = {
             self._update: 40,
             self._insert: 20,
-            self._delete: 9,
+            self._remove: 9,
             self._update_many: 6,
             self._upsert: 6,
             self._copy: 3,
@@ -98,7 +98,8 @@ class Writer(threading.Thread):
             "INSERT INTO documents (id, content) VALUES (%(id)s, %(text)s)", {self._new_key(): self._text()}
         )
 
-    def _delete(self) -> None:
+    def _remove(self) -> None:
+        # Not `_delete`: a Thread calls its own method of that name when it ends
         self._write("DELETE FROM documents WHERE id = %(id)s", {self._some_key(): None})
 
     def _update_many(self) -> None:

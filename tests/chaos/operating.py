@@ -55,13 +55,18 @@ class Operator(threading.Thread):
             self.type("pause")
         elif status.state == "ready" and self._switched_at is None:
             self._switched_at = time.monotonic()
-            self.type("switch")
+            self.switch()
         elif self._switched_at is not None:
             since = (time.monotonic() - self._switched_at) / self._seconds
             if status.state == "switched" and _ROLLBACK_AFTER < since < _FORWARD_AFTER:
                 self.type("rollback")
             elif status.state == "ready" and since >= _FORWARD_AFTER:
-                self.type("switch")
+                self.switch()
+
+    def switch(self) -> None:
+        """Where too much was written since the judgement: judge again, and switch at the next look."""
+        if self.type("switch") != 0:
+            self.type("validate")
 
     def type(self, *words: str) -> int:
         self.typed[words[0]] += 1

@@ -191,7 +191,7 @@ def _come_to_rest(made: Installation, operator: Operator) -> str | None:
         status = look(made)
         if status is not None:
             if status.state == "ready":
-                operator.type("switch")
+                operator.switch()
             elif status.state == "switched" and status.pending == 0 and _old_pending(made) == 0:
                 return None
             else:

@@ -3,10 +3,11 @@
 from collections.abc import Callable, Iterator
 
 import pytest
+import redis
 from psycopg import sql
 
 from config.settings import Settings
-from orchestrator import checks, start
+from orchestrator import checks, dispatch, start
 from orchestrator.embedded.stack import Stack
 from reembed.database import chunks, connection, ledger
 from reembed.database import storage as vector_storage
@@ -48,6 +49,24 @@ def migration(database: connection.Connection, planned: Migration) -> Migration:
     chunks.plan(database, planned)
     ledger.change_state(database, planned, "backfilling")
     return ledger.get(database, planned.id)
+
+
+@pytest.fixture
+def broker(stack: Stack, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> redis.Redis:
+    """The real broker, empty, with no worker at it."""
+    for name in ("CELERY_BROKER_URL", "CELERY_RESULT_BACKEND"):
+        monkeypatch.setenv(name, stack.environment("any")[name])
+    monkeypatch.setenv("DATABASE_URL", settings.database)
+    client = redis.Redis.from_url(stack.redis.url(0))
+    client.flushdb()
+    return client
+
+
+@pytest.fixture
+def nothing_published(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The test is the worker."""
+    monkeypatch.setattr(dispatch, "publish", lambda connection, migration_id: 0)
+    monkeypatch.setattr(dispatch, "publish_lost", lambda connection, migration_id: None)
 
 
 @pytest.fixture(scope="module", params=["column", "companion"])

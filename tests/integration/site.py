@@ -35,7 +35,7 @@ class Site:
         return ledger.latest(self.database, "public", "documents")
 
     def switch(self, percent: int = 100) -> None:
-        flag.switch(self.database, self.migration, percent=percent, force=False)
+        flag.switch(self.database, self.migration, self.settings, percent=percent, force=False)
 
     def to_old(self) -> None:
         """As it was when it was made."""
@@ -82,5 +82,7 @@ def made(stack: Stack, name: str, storage: Storage) -> Iterator[Site]:
         indexes.build_pending(database, migration)
         indexes.build(database, migration, DOCUMENTS)
         ledger.change_state(database, ledger.get(database, migration.id), "ready")
-        validations.save(database, migration.id, passed=True, report={"without_text": 0})
+        validations.save(
+            database, migration.id, passed=True, report={"without_text": 0, "documents": DOCUMENTS}
+        )
         yield Site(stack.postgres.url(name), settings, database)

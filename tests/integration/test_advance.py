@@ -9,39 +9,17 @@ import redis
 
 from config import celery_app
 from config.settings import Settings
-from orchestrator import advance, dispatch
-from orchestrator.embedded.stack import Stack
+from orchestrator import advance, dispatch, planning
 from reembed.database import chunks, connection, documents, failures, ledger, queries
 from reembed.database.connection import Connection
 from reembed.database.ledger import Migration
 from tests import installation
-from workers import backfill
-from workers.tools import Tools
 
-
-@pytest.fixture(autouse=True)
-def broker(stack: Stack, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> redis.Redis:
-    """The real broker, empty, with no worker at it."""
-    for name in ("CELERY_BROKER_URL", "CELERY_RESULT_BACKEND"):
-        monkeypatch.setenv(name, stack.environment("any")[name])
-    monkeypatch.setenv("DATABASE_URL", settings.database)
-    client = redis.Redis.from_url(stack.redis.url(0))
-    client.flushdb()
-    return client
+pytestmark = pytest.mark.usefixtures("broker")
 
 
 def state(database: Connection, migration: Migration) -> str:
     return ledger.get(database, migration.id).state
-
-
-def embed(settings: Settings, migration: Migration, *numbers: int) -> None:
-    """What a worker does with its messages."""
-    tools = Tools(settings)
-    try:
-        for number in numbers:
-            backfill.embed_chunk(tools, migration.id, number)
-    finally:
-        tools.close()
 
 
 def test_a_callback_that_comes_early_publishes_what_was_not_and_changes_nothing_else(
@@ -56,7 +34,7 @@ def test_a_callback_that_comes_early_publishes_what_was_not_and_changes_nothing_
 def test_a_callback_that_never_comes_is_not_missed(
     database: Connection, settings: Settings, migration: Migration
 ) -> None:
-    embed(settings, migration, 1, 2, 3)
+    installation.embed(settings, migration, 1, 2, 3)
     # The schedule calls the same function
     advance.advance(database, settings, migration.id)
     assert state(database, migration) == "ready"
@@ -65,7 +43,7 @@ def test_a_callback_that_never_comes_is_not_missed(
 def test_a_callback_that_comes_twice_judges_once(
     database: Connection, settings: Settings, migration: Migration
 ) -> None:
-    embed(settings, migration, 1, 2, 3)
+    installation.embed(settings, migration, 1, 2, 3)
     for _ in range(2):
         advance.advance(database, settings, migration.id)
     assert database.execute("SELECT count(*) FROM reembed.validations").fetchall() == [(1,)]
@@ -74,13 +52,13 @@ def test_a_callback_that_comes_twice_judges_once(
 def test_while_one_process_advances_a_migration_another_leaves_at_once(
     database: Connection, settings: Settings, migration: Migration
 ) -> None:
-    embed(settings, migration, 1, 2, 3)
+    installation.embed(settings, migration, 1, 2, 3)
     with connection.connect(settings.database, "test") as other:
         queries.run(other, "try_lock_migration", None, migration_id=migration.id)
         advance.advance(database, settings, migration.id)
         assert state(database, migration) == "backfilling"
     # The end of the other session, however it ends, frees the lock as soon as the server has noticed
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while state(database, migration) == "backfilling":
         assert time.monotonic() < deadline
         advance.advance(database, settings, migration.id)
@@ -107,7 +85,7 @@ def test_a_plan_of_many_chunks_is_published_in_waves_as_far_as_there_is_room(
     for published in (1, 2, 2):
         advance.advance(database, settings, migration.id)
         assert dispatch.queue_length() == published
-    embed(settings, migration, 1)
+    installation.embed(settings, migration, 1)
     advance.advance(database, settings, migration.id)
     assert chunks.count(database, migration.id).published == 2
 
@@ -115,11 +93,11 @@ def test_a_plan_of_many_chunks_is_published_in_waves_as_far_as_there_is_room(
 def test_documents_written_during_the_backfill_are_caught_up_with_before_the_judgement(
     database: Connection, settings: Settings, migration: Migration
 ) -> None:
-    embed(settings, migration, 1, 2, 3)
+    installation.embed(settings, migration, 1, 2, 3)
     database.execute("INSERT INTO documents (id, content) VALUES (1000, 'written meanwhile')")
     advance.advance(database, settings, migration.id)
     assert state(database, migration) == "backfilling"
-    embed(settings, migration, 4)
+    installation.embed(settings, migration, 4)
     advance.advance(database, settings, migration.id)
     assert state(database, migration) == "ready"
 
@@ -127,7 +105,7 @@ def test_documents_written_during_the_backfill_are_caught_up_with_before_the_jud
 def test_chunks_that_used_up_their_attempts_fail_the_migration_with_the_reason(
     database: Connection, settings: Settings, migration: Migration
 ) -> None:
-    embed(settings, migration, 1, 2)
+    installation.embed(settings, migration, 1, 2)
     claim = chunks.claim(database, migration.id, 3, owner="test", lease_seconds=30, max_strikes=1)
     assert claim is not None
     chunks.fail(database, claim, error="it cannot be done", max_strikes=1, retry_seconds=1)
@@ -140,7 +118,7 @@ def test_a_document_whose_row_the_database_refuses_is_recorded_and_its_neighbour
     database: Connection, settings: Settings, migration: Migration
 ) -> None:
     database.execute("ALTER TABLE documents ADD CONSTRAINT never_21 CHECK (id <> 21 OR embedding_v2 IS NULL)")
-    embed(settings, migration, 1)
+    installation.embed(settings, migration, 1)
     assert [(one.document_id, one.reason) for one in failures.find(database, migration)] == [
         ("21", "The database refuses its vector (CheckViolation: never_21).")
     ]
@@ -170,3 +148,22 @@ def test_messages_carry_integers_alone(
         assert embedded["chord"]["args"] == [migration.id]
     for text in [*installation.texts(12), settings.openai_api_key.get_secret_value(), settings.database]:
         assert text not in str(bodies)
+
+
+def test_a_message_takes_no_more_of_redis_than_a_plan_says(
+    database: Connection, migration: Migration, broker: redis.Redis
+) -> None:
+    # Long keys: a message shows them to Flower
+    database.execute(
+        "INSERT INTO reembed.chunks (migration_id, side, number, first_id, last_id, documents) "
+        "SELECT %s, 'new', n, repeat('k', 100), repeat('k', 100), 1 FROM generate_series(100, 1096) n",
+        [migration.id],
+    )
+
+    def used() -> int:
+        return int(broker.info("memory")["used_memory"])
+
+    before = used()
+    assert dispatch.publish(database, migration.id) == 1_000
+    taken = (used() - before) / 1_000
+    assert planning.MESSAGE_BYTES / 3 < taken < planning.MESSAGE_BYTES

@@ -9,9 +9,10 @@ import psycopg
 import pytest
 from psycopg import errors as pg
 
-from orchestrator import flag, progress
+from orchestrator import flag, gate, progress
+from orchestrator.command.history import sentence
 from orchestrator.embedding_server import models
-from reembed.database import canary, ledger
+from reembed.database import canary, decisions, ledger
 from reembed.retrieval import AsyncRetriever, Retriever, background, cache
 from tests import installation
 from tests.integration import site
@@ -90,13 +91,20 @@ def test_raising_lowering_and_going_back_are_one_step_each(ready_site: Site) -> 
         assert shown == (100 if state == "switched" else share)
     flag.rollback(ready_site.database, ready_site.migration)
     assert (ready_site.migration.state, ready_site.migration.canary_percent) == ("ready", 0)
+    decided = decisions.of(ready_site.database, current.id)[: len(steps) + 1]
+    assert [(one.verb, one.percent) for one in decided] == [
+        ("rollback", None),
+        *(("switch", percent) for percent, _, _ in reversed(steps)),
+    ]
+    assert sentence(decided[1]).startswith("switch of 10 % by ")
+    assert sentence(decided[2]).startswith("switch by ")
 
 
 def test_without_a_judgement_that_passed_a_canary_only_shrinks(ready_site: Site) -> None:
     ready_site.switch(10)
     ledger.change_state(ready_site.database, ready_site.migration, "needs_review")
     try:
-        with pytest.raises(flag.NotReady):
+        with pytest.raises(gate.NotReady):
             ready_site.switch(20)
         ready_site.switch(5)
         assert ready_site.migration.canary_percent == 5
@@ -120,7 +128,7 @@ def test_of_two_who_move_the_flag_one_succeeds(ready_site: Site) -> None:
     seen = ready_site.migration
     ready_site.switch(10)
     with pytest.raises(ledger.WrongState):
-        flag.switch(ready_site.database, seen, percent=20, force=False)
+        flag.switch(ready_site.database, seen, ready_site.settings, percent=20, force=False)
     assert ready_site.migration.canary_percent == 10
 
 

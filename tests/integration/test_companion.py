@@ -12,28 +12,23 @@ import pytest
 from psycopg import sql
 
 from config.settings import Settings
-from orchestrator import checks, dispatch, flag, resume, start
+from orchestrator import checks, flag, resume, start
 from reembed.database import chunks, connection, documents, indexes, ledger
 from reembed.database import storage as vector_storage
 from reembed.database.chunks import Claim
 from reembed.database.connection import Connection
 from reembed.database.ledger import Migration
 from tests import installation
-from tests.integration.test_old_column import catch_up, embed
+from tests.integration.test_old_column import catch_up
 
 COLUMNS = "SELECT attname FROM pg_attribute WHERE attrelid = 'documents'::regclass AND attnum > 0"
+
+pytestmark = pytest.mark.usefixtures("nothing_published")
 
 
 @pytest.fixture
 def storage() -> str:
     return "companion"
-
-
-@pytest.fixture(autouse=True)
-def _nothing_published(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The test is the worker."""
-    monkeypatch.setattr(dispatch, "publish", lambda connection, migration_id: 0)
-    monkeypatch.setattr(dispatch, "publish_lost", lambda connection, migration_id: None)
 
 
 @pytest.fixture
@@ -46,8 +41,9 @@ def claim(database: Connection, migration: Migration) -> Claim:
 
 @pytest.fixture
 def ready(database: Connection, settings: Settings, migration: Migration) -> Migration:
-    embed(settings, migration, 1, 2, 3)
+    installation.embed(settings, migration, 1, 2, 3)
     documents.mark_pending(database, migration)
+    indexes.build_pending(database, migration)
     indexes.build(database, migration, 12)
     for state in ("indexing", "validating", "ready"):
         ledger.change_state(database, ledger.get(database, migration.id), state)
@@ -193,7 +189,7 @@ def test_a_document_that_a_new_key_moves_into_another_partition_is_a_new_one(
     vector_storage.expand(database, migration)
     chunks.plan(database, migration)
     ledger.change_state(database, migration, "backfilling")
-    embed(settings, migration, 1)
+    installation.embed(settings, migration, 1)
     assert len(fresh(database, migration)) == 12
     database.execute("UPDATE documents SET id = 1000 WHERE id = 7")
     database.execute("DELETE FROM documents WHERE id = 14")
@@ -305,11 +301,11 @@ def test_two_batches_and_an_application_on_the_same_documents_all_come_through(
     editor.start()
     try:
         for _ in range(5):
-            embed(settings, migration, 1, 2, 3)
+            installation.embed(settings, migration, 1, 2, 3)
             database.execute("DELETE FROM reembed.chunks")
             chunks.plan(database, migration)
     finally:
         stop.set()
         editor.join()
-    embed(settings, migration, 1, 2, 3)
+    installation.embed(settings, migration, 1, 2, 3)
     assert installation.wrong_documents(database, sql.Identifier("documents")) == []

@@ -120,7 +120,7 @@ def test_a_deadlock_with_the_application_ends_well_for_both(
             "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'reembed worker' "
             "AND datname = current_database() AND wait_event_type = 'Lock'"
         )
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while database.execute(waiting).fetchone() == (0,):
             assert time.monotonic() < deadline
             time.sleep(0.05)
@@ -130,7 +130,7 @@ def test_a_deadlock_with_the_application_ends_well_for_both(
             application.commit()
         except psycopg.errors.DeadlockDetected:
             application.rollback()
-        worker.join(20)
+        worker.join(60)
     # Then the worker finishes its chunk, and every vector is of the text that stands there
     assert first_chunk(database)[:2] == ("done", 0)
     assert outcome(database, migration)[1] == []
@@ -276,14 +276,14 @@ def test_vectors_and_progress_are_committed_together_or_not_at_all(
         "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity "
         "WHERE application_name = 'reembed worker' AND datname = current_database() AND wait_event = 'PgSleep'"
     )
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while database.execute(sleeping).fetchone() == (0,):
         assert time.monotonic() < deadline
         time.sleep(0.05)
     written = database.execute("SELECT count(embedding_v2) FROM documents").fetchone()
     assert (written, first_chunk(database)[2]) == ((0,), 0)
     database.execute("DROP TRIGGER slow ON documents")
-    worker.join(20)
+    worker.join(60)
     tools.close()
     written = database.execute("SELECT count(embedding_v2) FROM documents").fetchone()
     assert (written, first_chunk(database)[2]) == ((5,), 5)

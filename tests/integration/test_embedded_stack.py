@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -17,7 +18,7 @@ import pytest
 import redis
 
 from orchestrator.demo import corpus, loading
-from orchestrator.embedded import binaries, postgres, process, stack, workforce
+from orchestrator.embedded import binaries, ports, postgres, process, stack, workforce
 from orchestrator.embedding_server import models
 
 CHECKOUT = Path(__file__).parents[2]
@@ -101,9 +102,24 @@ def test_redis_comes_back_after_a_crash(running: stack.Stack) -> None:
         assert client.ping()
 
 
+def test_nobody_else_gets_the_port_of_redis_while_it_is_away(running: stack.Stack) -> None:
+    running.redis.kill()
+    port = int(running.redis.url().rpartition(":")[2].partition("/")[0])
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection((ports.HOST, port))
+    # Another that starts meanwhile does not find it free
+    with socket.socket() as other, pytest.raises(OSError, match="Address already in use"):
+        other.bind((ports.HOST, port))
+    running.redis.restart()
+    with redis.Redis.from_url(running.redis.url()) as client:
+        assert client.ping()
+
+
 def test_the_environment_points_every_part_to_the_stack(running: stack.Stack) -> None:
     assert running.environment("some") == {
         "DATABASE_URL": running.postgres.url("some"),
+        "DATABASE_POOLER": "none",
+        "DATABASE_DIRECT_URL": running.postgres.url("some"),
         "CELERY_BROKER_URL": running.redis.url(0),
         "CELERY_RESULT_BACKEND": running.redis.url(1),
         "OPENAI_BASE_URL": running.provider.base_url,
@@ -330,4 +346,18 @@ def test_workers_and_schedule_start_together_and_end_with_their_context(
         ]
         crew.wait_until_ready()
         assert all(one.running for one in started)
+    assert not any(one.running for one in started)
+
+
+def test_ctrl_c_while_the_workers_finish_ends_all_of_them(
+    running: stack.Stack, database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(self: process.Process, *_: object) -> None:
+        raise KeyboardInterrupt
+
+    crew = workforce.Workforce(running.environment(database), tmp_path)
+    started = [crew.start_beat(), crew.start_beat()]
+    monkeypatch.setattr(process.Process, "terminate", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        crew.stop()
     assert not any(one.running for one in started)

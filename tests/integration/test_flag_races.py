@@ -15,16 +15,11 @@ from reembed.database import catalog, connection, indexes, ledger, storage
 from reembed.database.connection import Connection
 from reembed.database.ledger import Migration
 from tests import installation
-from workers import backfill
-from workers.tools import Tools
 
 
 @pytest.fixture
 def switched(database: Connection, settings: Settings, migration: Migration) -> Migration:
-    tools = Tools(settings)
-    for number in (1, 2, 3):
-        backfill.embed_chunk(tools, migration.id, number)
-    tools.close()
+    installation.embed(settings, migration, 1, 2, 3)
     indexes.build_pending(database, migration)
     for state in ("indexing", "validating", "ready", "switched"):
         ledger.change_state(database, ledger.get(database, migration.id), state)
@@ -56,12 +51,12 @@ def test_cleanup_sees_what_was_written_while_it_waited_for_its_lock(
     operator = threading.Thread(target=clean_up)
     operator.start()
     waiting = "SELECT count(*) FROM pg_locks WHERE mode = 'AccessExclusiveLock' AND NOT granted"
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while database.execute(waiting).fetchone() == (0,):
         assert time.monotonic() < deadline
         time.sleep(0.02)
     application.commit()
-    operator.join(30)
+    operator.join(60)
     # Then it refuses, and the old column stays
     assert [str(error).split()[0] for error in refused] == ["2"]
     assert ledger.get(database, switched.id).state == "switched"

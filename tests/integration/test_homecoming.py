@@ -10,7 +10,7 @@ import pytest
 from psycopg import sql
 
 from config.settings import Settings
-from orchestrator import checks, dispatch, flag, homecoming, start
+from orchestrator import checks, flag, homecoming, start
 from reembed import errors
 from reembed.database import chunks, companion, documents, indexes, ledger
 from reembed.database import storage as vector_storage
@@ -19,10 +19,12 @@ from reembed.database.ledger import Migration
 from reembed.retrieval import Retriever
 from tests import installation
 from tests.integration.test_companion import another, wait_until_blocked
-from tests.integration.test_old_column import catch_up, embed
+from tests.integration.test_old_column import catch_up
 
 DOCUMENTS = sql.Identifier("documents")
 HOME = ("id", "content", "embedding")
+
+pytestmark = pytest.mark.usefixtures("nothing_published")
 
 
 @pytest.fixture
@@ -32,21 +34,19 @@ def storage() -> str:
 
 @pytest.fixture(autouse=True)
 def _small_and_impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing is published: the test is the worker."""
-    monkeypatch.setattr(dispatch, "publish", lambda connection, migration_id: 0)
-    monkeypatch.setattr(dispatch, "publish_lost", lambda connection, migration_id: None)
     monkeypatch.setattr(homecoming, "BATCH", 5)
     monkeypatch.setattr(homecoming, "_PATIENCE_SECONDS", 0)
 
 
 @pytest.fixture
 def switched(database: Connection, settings: Settings, migration: Migration) -> Migration:
-    embed(settings, migration, 1, 2, 3)
+    installation.embed(settings, migration, 1, 2, 3)
     return switch(database, migration)
 
 
 def switch(database: Connection, migration: Migration) -> Migration:
     documents.mark_pending(database, migration)
+    indexes.build_pending(database, migration)
     indexes.build(database, migration, 12)
     for state in ("indexing", "validating", "ready", "switched"):
         ledger.change_state(database, ledger.get(database, migration.id), state)
@@ -77,7 +77,7 @@ def interrupted(database: Connection, switched: Migration, monkeypatch: pytest.M
 
 def clean_up(database: Connection, migration: Migration) -> list[str]:
     told: list[str] = []
-    flag.cleanup(database, ledger.get(database, migration.id), told.append)
+    flag.cleanup(database, ledger.get(database, migration.id), tell=told.append)
     return told
 
 
@@ -235,7 +235,7 @@ def test_a_session_that_writes_before_and_after_the_old_column_is_gone_meets_no_
     vector_storage.expand(database, migration)
     chunks.plan(database, migration)
     ledger.change_state(database, migration, "backfilling")
-    embed(settings, migration, 1)
+    installation.embed(settings, migration, 1)
     migration = switch(database, migration)
     with another(database) as application:
         for number in range(7):

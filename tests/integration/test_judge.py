@@ -1,10 +1,13 @@
 """The judgement of real columns: sound ones pass, and each way to spoil one is caught."""
 
+from collections.abc import Sequence
+
 import pytest
 from psycopg import sql
 
 from config.settings import Settings
 from orchestrator import checks, start
+from orchestrator.demo import corpus
 from orchestrator.embedding_server import models
 from orchestrator.validation import judge
 from reembed.database import chunks, documents, ledger, validations
@@ -23,10 +26,14 @@ def filled(database: Connection, settings: Settings, storage: str) -> Migration:
     return fill(database, settings, storage)
 
 
-def fill(database: Connection, settings: Settings, storage: str) -> Migration:
+def fill(
+    database: Connection, settings: Settings, storage: str, texts: Sequence[str] | None = None
+) -> Migration:
     """A migration with the right vector beside each of its documents, ready to be judged."""
-    installation.make_table(database, sql.Identifier("documents"), installation.texts(COUNT))
-    one_chunk = settings.model_copy(update={"index_method": "none", "chunk_size": COUNT, "storage": storage})
+    old = (str(settings.old_embed_model), settings.old_embed_dimensions or installation.OLD_DIMENSIONS)
+    contents = installation.texts(COUNT) if texts is None else texts
+    installation.make_table(database, sql.Identifier("documents"), contents, old=old)
+    one_chunk = settings.model_copy(update={"index_method": "none", "chunk_size": 10_000, "storage": storage})
     migration = start.create(database, one_chunk, checks.documents_table(database, one_chunk))
     vector_storage.expand(database, migration)
     chunks.plan(database, migration)
@@ -34,9 +41,10 @@ def fill(database: Connection, settings: Settings, storage: str) -> Migration:
         ledger.change_state(database, ledger.get(database, migration.id), state)
     claim = chunks.claim(database, migration.id, 1, owner="test", lease_seconds=30, max_strikes=3)
     assert claim is not None
-    found_documents = documents.fetch_batch(database, migration, claim, after=None, limit=COUNT)
-    contents = [document.content for document in found_documents]
-    vectors = models.embed("lexical-ngrams", contents, settings.embed_dimensions)
+    found_documents = documents.fetch_batch(database, migration, claim, after=None, limit=10_000)
+    vectors = models.embed(
+        settings.embed_model, [one.content for one in found_documents], settings.embed_dimensions
+    )
     documents.write_batch(
         database, migration, claim, found_documents, vectors, {}, tokens=0, lease_seconds=30
     )
@@ -62,7 +70,33 @@ def test_a_sound_column_passes_and_its_judgement_is_stored(
     stored = validations.last(database, filled.id)
     assert stored is not None
     assert stored["passed"] is True
+    assert stored["report"]["settings"]["VALIDATION_SAMPLE"] == settings.validation_sample
     assert stored["report"] == verdict.as_json()
+
+
+@pytest.fixture(scope="module")
+def descriptions() -> list[str]:
+    """Docstrings without their first line: looking for them takes seconds."""
+    texts = [document.text.partition("\n")[2] for document in corpus.documents(1_500)]
+    return [text for text in texts if len(text) > 150][:COUNT]
+
+
+@pytest.mark.skipif("wordllama-256" not in models.SERVED, reason="its wheel is not installed")
+def test_a_sound_upgrade_passes_though_it_finds_other_documents(
+    database: Connection, settings: Settings, storage: str, descriptions: list[str]
+) -> None:
+    upgrade = settings.model_copy(
+        update={
+            "old_embed_model": "lexical-words", "old_embed_dimensions": 384,
+            "embed_model": "wordllama-256", "embed_dimensions": 256, "validation_sample": 150,
+        }
+    )  # fmt: skip
+    migration = fill(database, upgrade, storage, descriptions)
+    verdict = judge.judge(database, upgrade, migration)
+    assert verdict.overlap is not None
+    # Under VALIDATION_MIN_OVERLAP by far
+    assert 0.25 < verdict.overlap.mean < 0.5
+    assert verdict.passed, verdict.faults
 
 
 def test_a_column_shifted_by_one_row_is_caught(
@@ -189,8 +223,39 @@ def test_judging_again_opens_and_closes_the_gate(
     database: Connection, settings: Settings, filled: Migration
 ) -> None:
     spoil(database, filled, "embedding_v2_model = NULL WHERE id = 7")
-    judge.again(database, settings, filled, None)
+    judge.again(database, settings, filled)
     assert ledger.get(database, filled.id).state == "needs_review"
     spoil(database, filled, f"embedding_v2_model = {filled.new_model_id}")
-    judge.again(database, settings, ledger.get(database, filled.id), None)
+    judge.again(database, settings, ledger.get(database, filled.id))
     assert ledger.get(database, filled.id).state == "ready"
+
+
+def test_one_broken_slice_does_not_hide_in_a_mean_that_is_fine(
+    database: Connection, settings: Settings, filled: Migration
+) -> None:
+    # Given a tenant with a tenth of the documents, whose new vectors belong to each other's documents
+    database.execute("ALTER TABLE documents ADD COLUMN tenant text")
+    database.execute("UPDATE documents SET tenant = CASE WHEN mod(id, 70) = 0 THEN 'small' ELSE 'large' END")
+    by_tenant = settings.model_copy(update={"validation_slice_column": "tenant"})
+    assert not [one for one in judge.judge(database, by_tenant, filled).faults if "tenant" in one]
+    table = sql.Identifier(filled.table.vectors)
+    database.execute(
+        sql.SQL(
+            "UPDATE {table} t SET embedding_v2 = o.embedding_v2 FROM {table} o "
+            "WHERE mod(t.id, 70) = 0 AND o.id = mod(t.id + 693, 2940) + 7"
+        ).format(table=table)
+    )
+    verdict = judge.judge(database, by_tenant, filled)
+    assert verdict.overlap is not None
+    assert verdict.overlap.mean > settings.validation_overlap_floor
+    assert [finding.id for finding in verdict.findings if "tenant = 'small'" in finding.what] == ["slice"]
+    assert verdict.slices is not None
+    assert verdict.slices.measured[0].name == "'small'"
+
+
+def test_a_slice_column_that_is_gone_leaves_a_note_and_a_judgement(
+    database: Connection, settings: Settings, filled: Migration
+) -> None:
+    verdict = judge.judge(database, settings.model_copy(update={"validation_slice_column": "x"}), filled)
+    assert verdict.slices is None
+    assert verdict.notes[0] == "no slices: public.documents has no column x (VALIDATION_SLICE_COLUMN)"

@@ -12,7 +12,8 @@ from config.settings import Settings
 from orchestrator import checks, start
 from orchestrator.demo import corpus
 from orchestrator.embedding_server import models
-from orchestrator.validation import judge
+from orchestrator.validation import asked, judge
+from orchestrator.validation.verdict import Verdict
 from reembed.database import chunks, documents, ledger, storage, validations
 from reembed.database.connection import Connection
 from reembed.database.ledger import Migration
@@ -57,6 +58,15 @@ def filled(
     return ledger.get(database, migration.id)
 
 
+def judged(
+    database: Connection, settings: Settings, migration: Migration, tmp_path: Path, qrels: str = "qrels"
+) -> Verdict:
+    """As `reembed validate --queries --qrels` does it."""
+    queries, file = str(tmp_path / "queries"), str(tmp_path / qrels)
+    found = asked.read(database, settings, queries)
+    return judge.again(database, settings, migration, found, judge.judgements_of(found, queries, file))
+
+
 def by_reference(
     database: Connection, collection: list[tuple[str, str]], column: str, model: str, dimensions: int
 ) -> dict[ir_measures.measures.Measure, float]:
@@ -83,7 +93,7 @@ def test_judged_queries_give_what_the_reference_gives(
     collection: list[tuple[str, str]],
     tmp_path: Path,
 ) -> None:
-    verdict = judge.again(database, settings, filled, str(tmp_path / "queries"), str(tmp_path / "qrels"))
+    verdict = judged(database, settings, filled, tmp_path, "qrels")
     found = verdict.quality
     assert found is not None
     assert found.queries == QUERIES
@@ -112,7 +122,7 @@ def test_a_new_model_that_loses_more_than_the_margin_does_not_pass(
         database.execute(
             "UPDATE documents SET embedding_v2 = %s WHERE id = %s", [noise[number - 1], 7 * number]
         )
-    verdict = judge.again(database, settings, filled, str(tmp_path / "queries"), str(tmp_path / "qrels"))
+    verdict = judged(database, settings, filled, tmp_path, "qrels")
     assert verdict.quality is not None
     assert verdict.quality.verdict == "stop"
     assert any("judged queries the new model loses" in fault for fault in verdict.faults)
@@ -124,4 +134,4 @@ def test_judgements_of_other_queries_are_refused(
 ) -> None:
     (tmp_path / "others").write_text("somebody 0 7 1\n")
     with pytest.raises(judge.NoneJudged, match=r"No query of .* is judged in .*others"):
-        judge.again(database, settings, filled, str(tmp_path / "queries"), str(tmp_path / "others"))
+        judged(database, settings, filled, tmp_path, "others")

@@ -5,7 +5,7 @@ import pytest
 from psycopg import sql
 
 from config.settings import Settings
-from orchestrator import advance, dispatch
+from orchestrator import advance
 from orchestrator.validation import comparison
 from reembed.database import chunks, documents, indexes, ledger
 from reembed.database.connection import Connection
@@ -13,8 +13,7 @@ from reembed.database.ledger import Migration
 from reembed.settings import Model
 from tests import installation
 from tests.integration.conftest import BOTH_STORAGES
-from workers import backfill, sides
-from workers.tools import Tools
+from workers import sides
 
 VECTOR = str([0.5] * installation.OLD_DIMENSIONS)
 pytestmark = BOTH_STORAGES
@@ -22,25 +21,14 @@ pytestmark = BOTH_STORAGES
 
 @pytest.fixture
 def switched(
-    database: Connection, settings: Settings, migration: Migration, monkeypatch: pytest.MonkeyPatch
+    database: Connection, settings: Settings, migration: Migration, nothing_published: None
 ) -> Migration:
-    """Every document embedded, and the flag switched. Nothing is published: the test is the worker."""
-    monkeypatch.setattr(dispatch, "publish", lambda connection, migration_id: 0)
-    monkeypatch.setattr(dispatch, "publish_lost", lambda connection, migration_id: None)
-    embed(settings, migration, 1, 2, 3)
+    """Every document embedded, and the flag switched."""
+    installation.embed(settings, migration, 1, 2, 3)
     indexes.build_pending(database, migration)
     for state in ("indexing", "validating", "ready", "switched"):
         ledger.change_state(database, ledger.get(database, migration.id), state)
     return ledger.get(database, migration.id)
-
-
-def embed(settings: Settings, migration: Migration, *numbers: int) -> None:
-    tools = Tools(settings)
-    try:
-        for number in numbers:
-            backfill.embed_chunk(tools, migration.id, number)
-    finally:
-        tools.close()
 
 
 def catch_up(database: Connection, settings: Settings, migration: Migration) -> None:
@@ -48,7 +36,7 @@ def catch_up(database: Connection, settings: Settings, migration: Migration) -> 
     for _ in range(2):
         advance.advance(database, settings, migration.id)
         waiting = database.execute("SELECT number FROM reembed.chunks WHERE state = 'pending'").fetchall()
-        embed(settings, migration, *(row[0] for row in waiting))
+        installation.embed(settings, migration, *(row[0] for row in waiting))
 
 
 def wrong_old_vectors(database: Connection) -> list[int]:
@@ -108,7 +96,7 @@ def test_an_old_vector_that_was_missing_before_the_migration_is_known_to_be_miss
         database.execute("ALTER TABLE documents DISABLE TRIGGER USER")
         database.execute("UPDATE documents SET embedding = NULL WHERE id = 7")
         database.execute("ALTER TABLE documents ENABLE TRIGGER USER")
-    embed(settings, migration, 1, 2, 3)
+    installation.embed(settings, migration, 1, 2, 3)
     assert suffering(database, migration) == (1, 0)
 
 

@@ -2,7 +2,6 @@
 
 import base64
 import json
-import socket
 import threading
 import time
 import traceback
@@ -318,16 +317,10 @@ def test_a_refusal_that_only_mentions_dimensions_does_not_stop_their_being_sent(
     assert ["dimensions" in request for request in server.requests] == [True, False, True]
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
-
-
 @pytest.mark.parametrize(
     ("base_url", "reason"),
     [
-        (f"http://127.0.0.1:{free_port()}/v1", "Connection refused"),
+        ("http://127.0.0.1:1/v1", "Connection refused"),
         ("http://nowhere.invalid/v1", "nowhere.invalid/v1 cannot be reached"),
         ("localhost/v1", "Request URL is missing an 'http://' or 'https://' protocol"),
         ("http://a\nb/v1", "Invalid non-printable ASCII character in URL"),

@@ -16,8 +16,6 @@ from reembed.embedding.provider import Provider
 from reembed.retrieval import Retriever, cache
 from tests import installation
 from tests.integration.conftest import BOTH_STORAGES
-from workers import backfill
-from workers.tools import Tools
 
 pytestmark = BOTH_STORAGES
 
@@ -30,10 +28,7 @@ def settings(settings: Settings) -> Settings:
 
 @pytest.fixture
 def ready(database: Connection, settings: Settings, migration: Migration) -> Migration:
-    tools = Tools(settings)
-    for number in (1, 2, 3):
-        backfill.embed_chunk(tools, migration.id, number)
-    tools.close()
+    installation.embed(settings, migration, 1, 2, 3)
     for state in ("indexing", "validating", "ready"):
         ledger.change_state(database, ledger.get(database, migration.id), state)
     indexes.build(database, migration, 12)
@@ -77,13 +72,13 @@ def test_a_search_on_an_idle_connection_holds_no_transaction_while_the_provider_
     assert seen == [TransactionStatus.IDLE] * 2
 
 
-def move(database: Connection, migration: Migration, *verbs: str) -> None:
+def move(database: Connection, settings: Settings, migration: Migration, *verbs: str) -> None:
     for verb in verbs:
         current = ledger.get(database, migration.id)
         if verb == "switch":
-            flag.switch(database, current, force=True)
+            flag.switch(database, current, settings, force=True)
         elif verb == "canary":
-            flag.switch(database, current, percent=99, force=True)
+            flag.switch(database, current, settings, percent=99, force=True)
         elif verb == "roll back":
             flag.rollback(database, current)
         elif verb == "abort and anew":
@@ -114,8 +109,8 @@ def test_a_search_that_read_the_flag_before_the_names_changed_still_answers_righ
     before: tuple[str, ...],
     between: tuple[str, ...],
 ) -> None:
-    move(database, ready, *before)
-    meanwhile(lambda: move(database, ready, *between))
+    move(database, settings, ready, *before)
+    meanwhile(lambda: move(database, settings, ready, *between))
     query = installation.texts(12)[4]
     with Retriever(settings) as retriever:
         hits = retriever.search(database, query, top_k=1)
@@ -158,15 +153,15 @@ def test_a_flag_that_is_remembered_for_too_long_makes_no_search_wrong(
             assert first() == (query, 1.0)
         ready: Migration = request.getfixturevalue("ready")
         if remembered_from == "canary":
-            move(database, ready, "canary")
+            move(database, settings, ready, "canary")
         elif remembered_from == "new":
-            move(database, ready, "switch")
+            move(database, settings, ready, "switch")
         assert first() == (query, 1.0)
         if remembered_from == "canary":
-            move(database, ready, "roll back")
+            move(database, settings, ready, "roll back")
         elif remembered_from == "new":
             flag.rollback(database, ledger.get(database, ready.id))
-        move(database, ready, *between)
+        move(database, settings, ready, *between)
         if "abort and anew" in between:
             # Other vectors, as wide, under the name of those that were dropped
             other = settings.model_copy(update={"embed_model": installation.OLD_MODEL})

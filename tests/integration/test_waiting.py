@@ -44,7 +44,8 @@ def test_a_worker_that_waits_out_a_pause_gives_its_chunk_back_at_once_and_sends_
     timer.start()
     began = time.monotonic()
     backfill.embed_chunk(waiting, migration.id, 1)
-    assert time.monotonic() - began < 5
+    # Long before the pause ends
+    assert time.monotonic() - began < 15
     timer.join()
     assert len(stack.provider.arrivals()) == asked
     counts = waiting.database.call(lambda connection: chunks.count(connection, migration.id))

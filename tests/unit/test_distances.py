@@ -6,7 +6,7 @@ import pytest
 from psycopg import sql
 
 from reembed import settings
-from reembed.database import distances, indexes
+from reembed.database import distances
 
 COLUMN, QUERY = sql.Identifier("e"), sql.Placeholder("q")
 
@@ -48,10 +48,3 @@ def test_a_width_that_no_index_takes_is_refused_unless_none_is_wanted() -> None:
     distances.refuse_too_wide(16_000, "none")
     with pytest.raises(distances.TooWideToIndex):
         distances.refuse_too_wide(4001, "ivfflat")
-
-
-@pytest.mark.parametrize(
-    ("rows", "lists"), [(0, 1), (999, 1), (5_000, 5), (10**6, 1_000), (4 * 10**6, 2_000)]
-)
-def test_ivfflat_lists_follow_the_rows_that_exist(rows: int, lists: int) -> None:
-    assert indexes.lists(rows) == lists

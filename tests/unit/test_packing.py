@@ -23,3 +23,22 @@ def test_texts_are_packed_in_order_within_both_limits(
     lengths: list[int], max_texts: int, max_tokens: int, requests: list[range]
 ) -> None:
     assert list(packing.pack(lengths, max_texts, max_tokens)) == requests
+
+
+@pytest.mark.parametrize(
+    ("requests_per_minute", "tokens_per_minute", "largest"),
+    [
+        pytest.param(0, 0, 250_000, id="no quota"),
+        pytest.param(600, 0, 250_000, id="no quota of tokens"),
+        pytest.param(0, 1_000_000, 4_166, id="a quarter of a second's worth"),
+        pytest.param(3_000, 1_000_000, 4_166, id="and requests to spare"),
+        pytest.param(400, 1_000_000, 10_000, id="requests are scarce: a quarter of them has to do"),
+        pytest.param(3, 150_000, 200_000, id="requests are very scarce"),
+        pytest.param(3, 1_000_000, 250_000, id="never more than a request may hold"),
+        pytest.param(0, 100, 1, id="never nothing"),
+    ],
+)
+def test_tokens_of_a_quota_are_spread_over_many_requests_and_never_over_more_than_there_are(
+    requests_per_minute: int, tokens_per_minute: int, largest: int
+) -> None:
+    assert packing.largest_request(250_000, requests_per_minute, tokens_per_minute) == largest

@@ -5,7 +5,7 @@ import datetime
 import pytest
 
 from orchestrator import planning
-from orchestrator.dispatch import WAVE
+from orchestrator.dispatch import OUTSTANDING, WAVE
 
 
 @pytest.mark.parametrize(
@@ -32,6 +32,16 @@ def load(documents: int, tokens_each: int = 200) -> planning.Load:
 def test_a_billion_documents_are_fifty_thousand_rows_of_the_ledger_in_waves_of_two_thousand() -> None:
     billion = load(10**9)
     assert (billion.chunks, billion.waves(WAVE)) == (50_000, 25)
+
+
+def test_what_a_billion_documents_ask_of_the_broker_is_what_a_hundred_million_do() -> None:
+    billion, tenth = load(10**9), load(10**8)
+    assert billion.messages(WAVE) == 50_000 + 25
+    assert (
+        billion.broker_bytes(OUTSTANDING) == tenth.broker_bytes(OUTSTANDING) == 4_000 * planning.MESSAGE_BYTES
+    )
+    assert billion.broker_bytes(OUTSTANDING) < 20e6
+    assert load(100).broker_bytes(OUTSTANDING) == 2 * planning.MESSAGE_BYTES
 
 
 def test_requests_are_bounded_by_documents_by_tokens_and_by_chunks() -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from orchestrator import progress
 from orchestrator.command import status as command
+from reembed.database.building import Progress
 from reembed.database.chunks import Counts
 from reembed.database.searches import ShadowReport, SideReport
 
@@ -81,13 +82,29 @@ def test_every_wait_has_a_reason_that_a_person_can_read(
     assert progress.waiting_for(state, reason, dataclasses.replace(NOTHING, **counts)) == expected  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize(
+    ("index", "expected"),
+    [
+        (None, "the index"),
+        (Progress("i", "initializing", None, None), "the index: initializing"),
+        (Progress("i", "loading tuples", 42.97, None), "the index: loading tuples, 42 %"),
+        (
+            Progress("i", "waiting for old snapshots", None, 4711),
+            "the index: waiting for old snapshots (process 4711)",
+        ),
+    ],
+)
+def test_the_index_says_how_far_it_is(index: Progress | None, expected: str) -> None:
+    assert progress.waiting_for("indexing", None, NOTHING, index) == expected
+
+
 def status(**fields: object) -> progress.Status:
     whole: dict[str, object] = {
         "migration": 3, "table": "public.documents", "model": "new (768)", "state": "backfilling", "documents": 10_000,
-        "embedded": 2_500, "pending": 7_499, "failed": 1, "without_text": 0, "chunks": {}, "lag_seconds": None,
-        "old_hidden": 0, "old_stale": 0, "tokens": 0,
-        "documents_per_second": 125.0, "eta_seconds": 60.0, "waiting_for": None, "active_column": "embedding",
-        "canary_percent": 0, "searches": {}, "shadow": None,
+        "embedded": 2_500, "pending": 7_499, "failed": 1, "without_text": 0, "overlong": 0, "chunks": {},
+        "lag_seconds": None, "old_hidden": 0, "old_stale": 0, "tokens": 0,
+        "documents_per_second": 125.0, "eta_seconds": 60.0, "waiting_for": None, "index_progress": None,
+        "active_column": "embedding", "canary_percent": 0, "searches": {}, "shadow": None, "last_decision": None,
     }  # fmt: skip
     return progress.Status(**(whole | fields))  # type: ignore[arg-type]
 

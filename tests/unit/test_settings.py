@@ -4,6 +4,7 @@ import pytest
 
 from config.settings import Settings
 from reembed import settings
+from reembed.database.tuning import Tuning
 
 
 @pytest.fixture(autouse=True)
@@ -30,6 +31,29 @@ def _database(monkeypatch: pytest.MonkeyPatch) -> None:
             "EMBED_BATCH_SIZE cannot be used: Input should be less than or equal to 2048.",
         ),
         ("STORAGE", "elsewhere", "STORAGE cannot be used: Input should be 'column' or 'companion'."),
+        ("INDEX_M", "101", "INDEX_M cannot be used: Input should be less than or equal to 100."),
+        ("INDEX_M", "1", "INDEX_M cannot be used: Input should be greater than or equal to 2."),
+        (
+            "INDEX_EF_CONSTRUCTION",
+            "3",
+            "INDEX_EF_CONSTRUCTION cannot be used: Input should be greater than or equal to 4.",
+        ),
+        (
+            "INDEX_EF_CONSTRUCTION",
+            "1001",
+            "INDEX_EF_CONSTRUCTION cannot be used: Input should be less than or equal to 1000.",
+        ),
+        ("INDEX_LISTS", "32769", "INDEX_LISTS cannot be used: Input should be less than or equal to 32768."),
+        (
+            "INDEX_MAINTENANCE_WORK_MEM",
+            "2 gigabytes",
+            "INDEX_MAINTENANCE_WORK_MEM cannot be used: String should match pattern '^[1-9]\\d*(kB|MB|GB)$'.",
+        ),
+        (
+            "DATABASE_POOLER",
+            "session",
+            "DATABASE_POOLER cannot be used: Input should be 'none' or 'transaction'.",
+        ),
     ],
 )
 def test_a_bad_value_is_named_with_the_reason(
@@ -108,3 +132,37 @@ def test_no_password_of_redis_is_shown_with_the_settings(monkeypatch: pytest.Mon
     for name in ("CELERY_BROKER_URL", "CELERY_RESULT_BACKEND"):
         monkeypatch.setenv(name, "redis://:verysecret@host/0")
     assert "verysecret" not in repr(Settings.load())
+
+
+def test_a_graph_is_built_with_twice_as_many_candidates_as_neighbours_at_least(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("INDEX_M", "40")
+    monkeypatch.setenv("INDEX_EF_CONSTRUCTION", "79")
+    with pytest.raises(settings.InvalidSetting) as error:
+        Settings.load()
+    assert str(error.value) == (
+        "INDEX_EF_CONSTRUCTION cannot be used: pgvector wants at least twice INDEX_M=40. "
+        "Set it in the environment and try again."
+    )
+    monkeypatch.setenv("INDEX_EF_CONSTRUCTION", "80")
+    assert Settings.load().index_tuning == Tuning(m=40, ef_construction=80)
+
+
+def test_behind_a_pooler_the_control_worker_needs_a_way_past_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_POOLER", "transaction")
+    with pytest.raises(settings.InvalidSetting) as error:
+        Settings.load()
+    assert str(error.value) == (
+        "DATABASE_DIRECT_URL is not set, and the control worker needs sessions of its own beside "
+        "DATABASE_POOLER=transaction. Set it in the environment and try again."
+    )
+    monkeypatch.setenv("DATABASE_DIRECT_URL", "postgresql://me:verysecret@server/rag")
+    loaded = Settings.load()
+    assert (loaded.pooled, loaded.direct_database) == (True, "postgresql://me:verysecret@server/rag")
+    assert "verysecret" not in repr(loaded)
+
+
+def test_without_a_pooler_there_is_one_way_to_the_database() -> None:
+    loaded = Settings.load()
+    assert (loaded.pooled, loaded.direct_database) == (False, loaded.database)

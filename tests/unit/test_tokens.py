@@ -83,3 +83,15 @@ def test_the_bound_of_prose_is_near_enough_to_be_of_use() -> None:
 def test_a_text_that_surely_fits_is_not_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(tokens, "estimate")
     assert tokens.truncate("x" * 8192, 8192) == "x" * 8192
+
+
+def test_the_parts_of_a_text_are_the_text_and_none_is_too_long() -> None:
+    chance = random.Random(21)  # noqa: S311
+    for _ in range(200):
+        text = "".join(chance.choices(_ALPHABET, k=chance.randrange(1, 2_000)))
+        limit = chance.randrange(3, 100)
+        parts = tokens.split(text, limit)
+        assert "".join(parts) == text
+        assert all(parts)
+        assert all(tokens.estimate(part) <= limit for part in parts)
+    assert tokens.split("", 5) == []

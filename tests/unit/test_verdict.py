@@ -28,7 +28,7 @@ SOUND = Verdict(
         tolerable=100,
     ),
     again=Again(tested=32, differing=(), lowest=0.9999),
-    overlap=Overlap(400, 0.41, 0.38, 0.44, 0.6, (("7", 0.0), ("9", 0.5))),
+    overlap=Overlap(400, 0.41, 0.38, 0.44, 0.6, (1,) * 10, (("7", 0.0), ("9", 0.5))),
     identity=Identity(tested=400, found=390, low=0.95, high=0.99, lost=0, failing_ids=("3",)),
 )
 
@@ -107,7 +107,7 @@ def test_lost_documents_and_an_overlap_under_the_floor_do_not_pass() -> None:
     verdict = dataclasses.replace(
         SOUND,
         identity=Identity(tested=400, found=4, low=0.0, high=0.03, lost=198, failing_ids=()),
-        overlap=Overlap(400, 0.02, 0.01, 0.03, 0.6, ()),
+        overlap=Overlap(400, 0.02, 0.01, 0.03, 0.6, (1,) * 10, ()),
     )
     assert verdict.faults == [
         "of 400 tested documents, 198 have a new vector that is nowhere near what their old one says: "
