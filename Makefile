@@ -26,7 +26,7 @@ $(VENV)/.ready: pyproject.toml
 demo: setup ## a whole migration on real documents, nothing to install or configure
 	@$(BIN)/reembed demo --documents $(DOCUMENTS)
 
-test: setup ## every test, on an embedded Postgres and Redis, with real workers, in two processes
+test: setup ## every test, on an embedded Postgres and Redis, with real workers, in three processes
 	$(BIN)/python -m tests.together $(PYTEST)
 
 unit: setup ## the tests without I/O

@@ -1,26 +1,40 @@
-"""`make test`: the acceptance tests and all others at once, each with servers of its own, and one answer.
+"""`make test`: the tests in three processes at once, each with servers of its own, and one answer.
 
-Most tests wait for servers and workers, so that two processes of them fit on two cores. What is given on the command
-line goes to both.
+Most tests wait for servers and workers, so that three processes of them fit on two cores. What is given on the command
+line goes to all of them.
 """
 
 import subprocess
 import sys
-import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
-_ROOMS = (["tests/acceptance"], ["tests/integration", "tests/unit"])
-# Nothing was collected: what was asked for is in the other room
+_HERE = Path(__file__).parent
+# Nothing was collected: what was asked for is in another room
 _NONE = 5
 
 
+def rooms() -> list[list[Path]]:
+    """What each process runs: about as long, and every test in one of them."""
+    acceptance = sorted((_HERE / "acceptance").glob("test_*.py"))
+    early = [path for path in acceptance if path.name < "test_g"]
+    late = [path for path in acceptance if path.name >= "test_g"]
+    return [early, late, [_HERE / "integration", _HERE / "unit"]]
+
+
 def main(options: list[str]) -> int:
-    pytest = [sys.executable, "-m", "pytest"]
-    with tempfile.TemporaryFile("w+") as later:
-        first = subprocess.Popen([*pytest, *_ROOMS[0], *options])
-        second = subprocess.Popen([*pytest, *_ROOMS[1], *options], stdout=later, stderr=subprocess.STDOUT)
-        codes = [first.wait(), second.wait()]
-        later.seek(0)
-        sys.stdout.write(later.read())
+    first, *others = [[sys.executable, "-m", "pytest", *room, *options] for room in rooms()]
+    with ThreadPoolExecutor() as pool:
+        started = [
+            pool.submit(subprocess.run, other, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+            for other in others
+        ]
+        codes = [subprocess.run(first).returncode]
+        for other in started:
+            done = other.result()
+            sys.stdout.buffer.write(done.stdout)
+            sys.stdout.flush()
+            codes.append(done.returncode)
     found = [code for code in codes if code != _NONE]
     return max(found) if found else _NONE
 

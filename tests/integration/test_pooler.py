@@ -1,6 +1,7 @@
 """Behind pgbouncer with pool_mode = transaction: each transaction may meet another session of the server."""
 
 import shutil
+import socket
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -39,6 +40,12 @@ pytestmark = pytest.mark.skipif(
 )
 
 
+def listens(path: Path) -> bool:
+    """The socket is there a moment before anybody answers."""
+    with socket.socket(socket.AF_UNIX) as client:
+        return client.connect_ex(str(path)) == 0
+
+
 @pytest.fixture
 def pooler(stack: Stack, database: Connection) -> Iterator[str]:
     """A URL of the fresh database, through pgbouncer."""
@@ -61,7 +68,7 @@ def pooler(stack: Stack, database: Connection) -> Iterator[str]:
     )
     try:
         pgbouncer.start()
-        pgbouncer.wait_until((directory / ".s.PGSQL.6432").exists, 10)
+        pgbouncer.wait_until(lambda: listens(directory / ".s.PGSQL.6432"), 10)
         yield f"postgresql://postgres@/{name}?host={directory}&port=6432"
     finally:
         pgbouncer.terminate()
