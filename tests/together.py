@@ -22,18 +22,20 @@ def rooms() -> list[list[Path]]:
     return [early, late, [_HERE / "integration", _HERE / "unit"]]
 
 
-def _aside(command: list[str | Path]) -> subprocess.CompletedProcess[str]:
+def _aside(command: list[str]) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
 def main(options: list[str]) -> int:
-    first, *others = [[sys.executable, "-m", "pytest", *room, *options] for room in rooms()]
+    pytest = [sys.executable, "-m", "pytest"]
+    first, *others = [[*pytest, *map(str, room), *options] for room in rooms()]
     with ThreadPoolExecutor() as pool:
         started = [pool.submit(_aside, other) for other in others]
         codes = [subprocess.run(first).returncode]
         for other in started:
             done = other.result()
-            print(done.stdout, end="", flush=True)
+            sys.stdout.write(done.stdout)
+            sys.stdout.flush()
             codes.append(done.returncode)
     found = [code for code in codes if code != _NONE]
     return max(found) if found else _NONE
