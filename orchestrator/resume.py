@@ -1,7 +1,9 @@
 """A person stops a backfill, lets it go on, or has what failed tried again."""
 
 from orchestrator import dispatch
-from reembed.database import chunks, documents, failures, ledger
+from orchestrator.validation import again
+from reembed import errors
+from reembed.database import chunks, documents, failures, ledger, validations
 from reembed.database.connection import Connection
 from reembed.database.ledger import Migration
 
@@ -24,21 +26,41 @@ def resume(connection: Connection, migration: Migration) -> None:
     dispatch.publish(connection, migration.id)
 
 
-def retry(connection: Connection, migration: Migration) -> tuple[int, int]:
+class NothingWrong(errors.Refused):
+    """No document of migration {migration} was proved to have another vector than its own.
+
+    `reembed validate` embeds some documents again, and says which.
+    """
+
+
+def retry(connection: Connection, migration: Migration, *, wrong: bool = False) -> tuple[int, int]:
     """Failed chunks, now and with all their attempts; refused documents; stale and invalid vectors.
 
-    Returns how many chunks and how many documents. A migration that failed goes on. Raises ledger.WrongState for one
+    With `wrong` also the chunks of documents that the newest judgement proved to have another vector. Returns how many
+    chunks and how many documents. A migration that failed goes on. Raises NothingWrong, and ledger.WrongState for one
     that is over, or paused.
     """
     if migration.state in ("planned", "paused", "cleaned", "aborted"):
         raise ledger.wrong_state(migration, "retry")
+    proved = _proved_wrong(connection, migration) if wrong else []
     rerun = chunks.rerun_failed(connection, migration.id, everything=True)
     released = failures.release(connection, migration)
     if migration.state not in ("backfilling", "failed"):
         # The end of a backfill does so anyway
         released += documents.mark_pending(connection, migration)
+        released += documents.mark_wrong(connection, migration, proved) if proved else 0
     if migration.state == "failed":
         unfinished = chunks.count(connection, migration.id).unfinished
         ledger.change_state(connection, migration, "backfilling" if unfinished else "indexing")
     dispatch.publish(connection, migration.id)
     return rerun, released
+
+
+def _proved_wrong(connection: Connection, migration: Migration) -> list[str]:
+    """Keys, as text. Raises NothingWrong."""
+    judged = validations.last(connection, migration.id)
+    found = judged["report"]["findings"] if judged else []
+    ids = [key for one in found if one["id"] == again.NOT_THE_MODEL for key in one["documents"]]
+    if not ids:
+        raise NothingWrong(migration=migration.id)
+    return ids

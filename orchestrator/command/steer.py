@@ -27,10 +27,11 @@ def resume() -> None:
 
 
 @click.command()
-def retry() -> None:
+@click.option("--wrong", is_flag=True, help="Also the chunks of documents that `validate` proved wrong.")
+def retry(wrong: bool) -> None:
     """Try failed chunks, refused documents and unusable vectors again, now."""
     with session.opened() as (database, settings):
         dispatch.check_broker()
         migration = session.migration_of(database, settings)
-        chunks, documents = resuming.retry(database, migration)
+        chunks, documents = resuming.retry(database, migration, wrong=wrong)
     click.echo(f"{chunks:,} chunks and {documents:,} documents are tried again; `reembed status` shows it.")

@@ -25,6 +25,9 @@ SUSPECTS = 34
 # Providers answer the same text with vectors that differ in their last digits
 _SAME = 0.999
 
+# The finding that proves which documents are wrong
+NOT_THE_MODEL = "not_the_model"
+
 
 @dataclass(frozen=True)
 class Again:
@@ -38,13 +41,18 @@ class Again:
 
     def findings(self) -> Iterator[Finding]:
         if self.differing:
+            mend = (
+                "`reembed retry --wrong` embeds the chunks that they are in again, then `reembed validate`"
+                if len(self.differing) < self.tested
+                else "is EMBED_MODEL still the model that filled the column? `reembed abort` and `reembed start` "
+                "make all of them anew"
+            )
             yield Finding(
-                "not_the_model",
+                NOT_THE_MODEL,
                 "fault",
                 f"{len(self.differing)} of {self.tested} documents that were embedded again have another vector "
                 f"(cosine {self.lowest:.3f} at worst)",
-                "is EMBED_MODEL still the model that filled the column? `reembed abort` and `reembed start` "
-                "make all of them anew",
+                mend,
                 self.differing,
             )
 

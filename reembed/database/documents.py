@@ -165,6 +165,14 @@ def mark_pending(connection: Connection, migration: Migration) -> int:
     return queries.run(connection, query, migration.names).rowcount
 
 
+def mark_wrong(connection: Connection, migration: Migration, ids: Sequence[str]) -> int:
+    """Make pending the chunks that these documents are in, given their keys as text; how many documents."""
+    vectors = queries.identifier(migration.table.schema, migration.table.vectors)
+    return queries.run(
+        connection, "mark_wrong", {**migration.names, "vectors": vectors}, ids=list(ids)
+    ).rowcount
+
+
 def count_pending(connection: Connection, migration: Migration) -> int:
     return int(queries.one(connection, "count_pending", migration.names)["pending"])
 

@@ -171,6 +171,17 @@ UPDATE {table} d SET {new_model} = NULL
  WHERE d.{new_model} = {model}
    AND (d.{new_hash} IS DISTINCT FROM md5(d.{content})::uuid OR d.{new} IS NULL OR vector_norm(d.{new}) = 0)
 
+-- mark_wrong --
+-- The chunks of documents that were proved to have another vector than theirs become pending again, {vectors} being where
+-- the vectors are: what made one of them wrong wrote the others, too. A document of no chunk stands for itself
+UPDATE {vectors} v SET {new_model} = NULL
+  FROM (SELECT DISTINCT coalesce(c.first_id, w.id)::{key_type} AS first_id, coalesce(c.last_id, w.id)::{key_type} AS last_id
+          FROM unnest(%(ids)s::text[]) w (id)
+          LEFT JOIN reembed.chunks c
+            ON c.migration_id = {migration} AND c.side = 'new' AND NOT c.catch_up
+           AND w.id::{key_type} BETWEEN c.first_id::{key_type} AND c.last_id::{key_type}) AS wrong
+ WHERE v.{new_model} = {model} AND v.{id} BETWEEN wrong.first_id AND wrong.last_id
+
 -- companion_mark_pending --
 -- The same in the companion, and a row for each document with text that has none: from then on the companion's index
 -- has all that is pending

@@ -6,7 +6,7 @@ import pytest
 from psycopg import sql
 
 from config.settings import Settings
-from orchestrator import checks, start
+from orchestrator import checks, resume, start
 from orchestrator.demo import corpus
 from orchestrator.embedding_server import models
 from orchestrator.validation import judge
@@ -27,27 +27,35 @@ def filled(database: Connection, settings: Settings, storage: str) -> Migration:
 
 
 def fill(
-    database: Connection, settings: Settings, storage: str, texts: Sequence[str] | None = None
+    database: Connection,
+    settings: Settings,
+    storage: str,
+    texts: Sequence[str] | None = None,
+    chunk_size: int = 10_000,
 ) -> Migration:
     """A migration with the right vector beside each of its documents, ready to be judged."""
     old = (str(settings.old_embed_model), settings.old_embed_dimensions or installation.OLD_DIMENSIONS)
     contents = installation.texts(COUNT) if texts is None else texts
     installation.make_table(database, sql.Identifier("documents"), contents, old=old)
-    one_chunk = settings.model_copy(update={"index_method": "none", "chunk_size": 10_000, "storage": storage})
-    migration = start.create(database, one_chunk, checks.documents_table(database, one_chunk))
+    changed = settings.model_copy(
+        update={"index_method": "none", "chunk_size": chunk_size, "storage": storage}
+    )
+    migration = start.create(database, changed, checks.documents_table(database, changed))
     vector_storage.expand(database, migration)
     chunks.plan(database, migration)
     for state in ("backfilling", "indexing", "validating"):
         ledger.change_state(database, ledger.get(database, migration.id), state)
-    claim = chunks.claim(database, migration.id, 1, owner="test", lease_seconds=30, max_strikes=3)
-    assert claim is not None
-    found_documents = documents.fetch_batch(database, migration, claim, after=None, limit=10_000)
-    vectors = models.embed(
-        settings.embed_model, [one.content for one in found_documents], settings.embed_dimensions
-    )
-    documents.write_batch(
-        database, migration, claim, found_documents, vectors, {}, tokens=0, lease_seconds=30
-    )
+    for (number,) in database.execute("SELECT number FROM reembed.chunks").fetchall():
+        claim = chunks.claim(database, migration.id, number, owner="test", lease_seconds=30, max_strikes=3)
+        assert claim is not None
+        found_documents = documents.fetch_batch(database, migration, claim, after=None, limit=10_000)
+        vectors = models.embed(
+            settings.embed_model, [one.content for one in found_documents], settings.embed_dimensions
+        )
+        documents.write_batch(
+            database, migration, claim, found_documents, vectors, {}, tokens=0, lease_seconds=30
+        )
+        chunks.finish(database, claim)
     ledger.change_state(database, ledger.get(database, migration.id), "ready")
     return ledger.get(database, migration.id)
 
@@ -155,6 +163,34 @@ def test_a_spoilt_column_does_not_pass_and_the_finding_says_how(
     verdict = judge.judge(database, settings, filled)
     assert not verdict.passed
     assert finding in {found.id for found in verdict.findings if found.severity == "fault"}
+
+
+def test_the_chunks_of_documents_that_are_proved_wrong_are_made_anew_on_request(
+    database: Connection, settings: Settings, nothing_published: None, storage: str
+) -> None:
+    # Given ten chunks, and in one of them the vectors of two neighbours exchanged throughout
+    migration = fill(database, settings, storage, chunk_size=42)
+    vectors = migration.table.vectors
+    (first, last), *_ = database.execute(
+        "SELECT first_id::bigint, last_id::bigint FROM reembed.chunks WHERE number = 4"
+    ).fetchall()
+    database.execute(
+        f"UPDATE {vectors} d SET embedding_v2 = o.embedding_v2 FROM {vectors} o "
+        "WHERE d.id BETWEEN %s AND %s AND o.id = %s - d.id",
+        [first, last, first + last],
+    )
+    ledger.change_state(database, migration, "needs_review")
+    current = ledger.get(database, migration.id)
+    # When nobody has judged yet, nothing is known to be wrong
+    with pytest.raises(resume.NothingWrong):
+        resume.retry(database, current, wrong=True)
+    assert documents.count_pending(database, current) == 0
+    assert not judge.judge(database, settings, current).passed
+    # Then the chunk as a whole is pending, and nothing else
+    chunks_tried, tried = resume.retry(database, current, wrong=True)
+    assert (chunks_tried, tried) == (0, 42)
+    pending = database.execute(f"SELECT min(id), max(id) FROM {vectors} WHERE embedding_v2_model IS NULL")
+    assert pending.fetchall() == [(first, last)]
 
 
 def test_a_model_that_is_silently_another_is_caught(

@@ -88,7 +88,15 @@ def test_a_document_that_is_embedded_differently_now_is_named() -> None:
     (found,) = verdict.findings
     assert (found.id, found.documents) == ("not_the_model", ("7", "9"))
     assert verdict.faults == [
-        "2 of 32 documents that were embedded again have another vector (cosine 0.310 at worst): is EMBED_MODEL still "
+        "2 of 32 documents that were embedded again have another vector (cosine 0.310 at worst): `reembed retry "
+        "--wrong` embeds the chunks that they are in again, then `reembed validate`"
+    ]
+
+
+def test_where_every_document_is_embedded_differently_now_the_model_is_another() -> None:
+    verdict = dataclasses.replace(SOUND, again=Again(tested=2, differing=("7", "9"), lowest=0.31))
+    assert verdict.faults == [
+        "2 of 2 documents that were embedded again have another vector (cosine 0.310 at worst): is EMBED_MODEL still "
         "the model that filled the column? `reembed abort` and `reembed start` make all of them anew"
     ]
 
