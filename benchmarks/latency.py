@@ -48,7 +48,7 @@ def measure(site: installation.Installation, effort: Effort) -> list[Figure]:
     rates: dict[int, list[float]] = {workers: [] for workers in PROCESSES}
     with provider.running(site.stack.directory, LATENCY_MS) as base_url:
         for _ in range(effort.rounds):
-            shares.append(share_of_ideal(site, base_url, effort.documents(20_480, 4_096)))
+            shares.append(share_of_ideal(site, base_url, effort.documents(61_440, 4_096)))
             small.append(small_chunks(site, base_url, effort.documents(4_096, 1_024)))
             for workers in PROCESSES:
                 rates[workers].append(rate(site, base_url, effort.documents(3_840, 1_280), workers))

@@ -244,9 +244,9 @@ def make_table(
         )
 
 
-def embed(settings: Settings, migration: Migration, *numbers: int) -> None:
-    """A worker at these chunks, in this process."""
-    tools = Tools(settings)
+def embed(settings: Settings, migration: Migration, *numbers: int, concurrency: int = 1) -> None:
+    """A worker at these chunks, in this process. With one request at a time it takes no other along."""
+    tools = Tools(settings.model_copy(update={"embed_concurrency": concurrency}))
     try:
         for number in numbers:
             backfill.embed_chunk(tools, migration.id, number)

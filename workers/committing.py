@@ -27,31 +27,41 @@ def commit(
     Raises errors.LeaseLost, faults.DatabaseTakesNothing.
     """
 
-    def write(wanted: Result) -> Rules:
+    def store(wanted: Result) -> None:
+        database.call(
+            lambda connection: documents.write_batch(
+                connection, migration, claim, wanted.embedded, wanted.vectors, wanted.refused,
+                tokens=wanted.tokens, too_long=wanted.too_long, lease_seconds=lease_seconds,
+            )
+        )  # fmt: skip
+
+    def apart(wanted: Result, error: psycopg.Error) -> Rules:
         """Refusals by document, none of them written down yet."""
-        try:
-            database.call(
-                lambda connection: documents.write_batch(
-                    connection, migration, claim, wanted.embedded, wanted.vectors, wanted.refused,
-                    tokens=wanted.tokens, too_long=wanted.too_long, lease_seconds=lease_seconds,
-                )
-            )  # fmt: skip
-        except psycopg.Error as error:
-            if not faults.is_one_documents(error):
-                raise
-            if len(wanted.embedded) > 1:
-                first, second = wanted.halves()
-                return write(first) | write(second)
+        if len(wanted.embedded) == 1:
             return {
                 wanted.embedded[0]: f"{type(error).__name__}: {error.diag.constraint_name or error.sqlstate}"
             }
+        return {document: rule for half in wanted.halves() for document, rule in write(half).items()}
+
+    def write(wanted: Result) -> Rules:
+        try:
+            store(wanted)
+        except psycopg.Error as error:
+            if not faults.is_one_documents(error):
+                raise
+            return apart(wanted, error)
         return {}
 
-    # The bill and the provider's refusals wait for the end, so that a refused half takes them nowhere
-    rules = write(replace(result, refused={}, tokens=0) if len(result.embedded) > 1 else result)
+    try:
+        store(result)
+        return
+    except psycopg.Error as error:
+        if not faults.is_one_documents(error):
+            raise
+        # The bill and the provider's refusals wait for the end, so that a refused half takes them nowhere
+        rules = apart(replace(result, refused={}, tokens=0), error)
     if len(rules) == len(result.embedded) > 1 and len(set(rules.values())) == 1:
         (rule,) = set(rules.values())
         raise faults.DatabaseTakesNothing(count=len(rules), rule=rule)
     refused = {document: f"The database refuses its vector ({rule})." for document, rule in rules.items()}
-    if len(result.embedded) > 1 or refused:
-        write(Result([], result.vectors[:0], result.refused | refused, result.tokens))
+    store(Result([], result.vectors[:0], result.refused | refused, result.tokens))

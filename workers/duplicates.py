@@ -2,14 +2,17 @@
 
 1. Within a page they are one group.
 2. A later page's document whose text is in flight joins the group of the first, and is written with it.
-3. One whose text was written already gets a copy of that vector, read from the table by its key and only if it is
-   still of this text. What is remembered of a text is its hash and a key, so a chunk's worth is a few megabytes.
+3. One whose text was answered before gets a copy of that vector, read from the table by its key and only if it is
+   still of this text. What is remembered of a text is its hash and a key, so a chunk's worth is a few megabytes. Where
+   the vector is just being written, the copy waits for it.
 
 Across chunks nothing is remembered: docs/decisions.md says what that would cost.
 """
 
 import uuid
 from collections.abc import Iterable
+from concurrent import futures
+from concurrent.futures import Future
 from typing import Any
 
 import numpy as np
@@ -31,6 +34,7 @@ class Duplicates:
     def __init__(self) -> None:
         self._in_flight: dict[uuid.UUID, Group] = {}
         self._answered: dict[uuid.UUID, Any] = {}
+        self._written: Future[Any] | None = None
 
     def group(self, page: Iterable[documents.Document]) -> tuple[list[Group], list[documents.Document]]:
         """The texts of the page that have to be sent, and the documents whose text was answered before."""
@@ -46,8 +50,9 @@ class Duplicates:
                 groups.append(self._in_flight[document.content_hash])
         return groups, answered
 
-    def finish(self, groups: Iterable[Group]) -> None:
-        """An answer to these texts was committed."""
+    def answer(self, groups: Iterable[Group], written: Future[Any]) -> None:
+        """These texts were answered, and the groups are complete: they are being `written` now."""
+        self._written = written
         for first, *_ in groups:
             self._in_flight.pop(first.content_hash, None)
             self._answered[first.content_hash] = first.id
@@ -66,6 +71,8 @@ class Duplicates:
         """
         found: dict[uuid.UUID, NDArray[np.float32]] = {}
         if answered and claim.side == "new":
+            if self._written is not None:
+                futures.wait([self._written])
             wanted = {document.content_hash: self._answered[document.content_hash] for document in answered}
             found = database.call(lambda connection: documents.fresh_vectors(connection, migration, wanted))
         copied = [document for document in answered if document.content_hash in found]

@@ -9,8 +9,7 @@ every few seconds is let through, and its time alone decides.
 """
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from config.settings import Settings
@@ -112,12 +111,9 @@ class Governor:
             return None
         return reason
 
-    @contextmanager
-    def writing(self) -> Iterator[None]:
-        """Around a write of ours, which is timed."""
-        began = self._clock()
-        yield
-        newest = 1000 * (self._clock() - began)
+    def wrote(self, seconds: float) -> None:
+        """A batch of ours was written, and took so long."""
+        newest = 1000 * seconds
         before = self._load.write_milliseconds
         # The time of one that was let through must not drown in those that led to the pause
         average = newest if self._held or not before else before + _NEWEST * (newest - before)

@@ -1,9 +1,9 @@
 """The loop of batches over one claimed chunk, and over those that it takes along.
 
-1. Keep EMBED_CONCURRENCY requests in flight, each in a thread. Whoever is answered makes room for the next at once, and
-   waits to be committed; as many may wait as may be in flight, so that memory does not grow with the chunk.
-2. Commit one answer after the other: vectors, refusals and progress in one statement. No transaction is open during a
-   request, and an answer that was paid for is committed even if its neighbour failed.
+1. Keep EMBED_CONCURRENCY requests in flight, each in a thread, and a few ready for the threads that are answered next.
+   An answer waits to be committed; as many may wait as may be in flight, so that memory does not grow with the chunk.
+2. Hand one answer after the other to the writer (writer.py): vectors, refusals and progress in one statement. No
+   transaction is open during a request, and an answer that was paid for is committed even if its neighbour failed.
 3. Where the chunk is too small to fill the window, and there is nothing to do but to wait, take another chunk along
    (taking.py). The task ends with the last of them.
 4. Between two answers: renew the leases, and look whether anybody wants this worker to leave (pause, shutdown, the end
@@ -13,16 +13,17 @@
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from concurrent import futures
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Any
 
 from reembed import errors, settings
 from reembed.database import chunks, ledger
 from reembed.embedding.bisection import Apart, embed_apart
 from reembed.embedding.patience import Patience
 from reembed.embedding.wire import Embedded
-from workers import asking, batches, committing, drain
+from workers import asking, batches, drain
 from workers.taking import Held, Taking
 from workers.tools import Tools
 
@@ -32,8 +33,20 @@ WORK_SECONDS = 600
 DRAIN_SECONDS = 7
 # How often the loop looks up when no answer comes
 _LOOK_SECONDS = 0.5
+# Beside those in flight, one batch in so many lies ready: the thread that is answered takes it at once
+_READY_SHARE = 4
 # With room for more requests, and none left to send, the loop waits so long before it takes another chunk along
 _LONELY_SECONDS = 0.05
+
+
+@dataclass(frozen=True)
+class Writing:
+    """A commit under way."""
+
+    held: Held
+    fault: errors.ReembedError | None
+    """What kept the rest of the batch from being answered."""
+    seconds: futures.Future[float]
 
 
 class Loop:
@@ -51,8 +64,10 @@ class Loop:
         self._patience = Patience(tools.settings.provider_patience_seconds, self._stop, self._note_wait)
         self._migration = migration
         self._taking = Taking(tools, migration, claim, model)
+        # Sent, or ready to be
         self._in_flight: dict[futures.Future[list[Apart]], tuple[Held, batches.Batch]] = {}
         self._answered: deque[tuple[Held, batches.Batch, futures.Future[list[Apart]]]] = deque()
+        self._writing: Writing | None = None
         self._waiting_for: str | None = None
         self._fault: Exception | None = None
         self._charged: chunks.Claim | None = None
@@ -79,29 +94,33 @@ class Loop:
         try:
             while self._goes_on():
                 self._fill()
-                self._collect()
-                self._commit_one()
+                self._wait()
+                self._settle()
+                self._commit_next()
                 self._look_up()
         finally:
             # However it ends: who waits for the provider in a thread asks it for nothing more
             self._stop.set()
+            if self._writing is not None:
+                futures.wait([self._writing.seconds])
         if self._fault is not None:
             raise self._fault
 
     def _goes_on(self) -> bool:
-        return bool(self._in_flight or self._answered or (self._wanted and self._taking.held))
+        return bool(
+            self._in_flight or self._answered or self._writing or (self._wanted and self._taking.held)
+        )
 
     def _fill(self) -> None:
         while self._wanted and self._has_room() and (taken := self._taking.next()):
             self._in_flight[self._tools.executor.submit(self._embed, taken[1])] = taken
 
     def _has_room(self) -> bool:
-        """For one more request in flight, unless the database is to be spared."""
+        """For one more request in flight or ready, unless the database is to be spared."""
         concurrency = self._tools.settings.embed_concurrency
-        if (
-            len(self._in_flight) >= concurrency
-            or len(self._in_flight) + len(self._answered) >= 2 * concurrency
-        ):
+        ready = max(concurrency // _READY_SHARE, 1)
+        answered = len(self._answered) + (self._writing is not None)
+        if len(self._in_flight) >= concurrency + ready or len(self._in_flight) + answered >= 2 * concurrency:
             return False
         reason = self._tools.database.call(self._tools.governor.hold)
         if reason not in (None, self._waiting_for):
@@ -132,52 +151,76 @@ class Loop:
                 break
         return answers
 
-    def _collect(self) -> None:
-        """Answers that have come; waits for the first where there is nothing to commit."""
-        if self._answered:
-            seconds = 0.0
-        elif not self._in_flight:
+    def _wait(self) -> None:
+        """For an answer or for the end of a commit, and no longer than there is nothing else to do."""
+        waited: list[futures.Future[Any]] = [*self._in_flight]
+        if self._writing is not None:
+            waited.append(self._writing.seconds)
+        elif self._answered:
+            self._collect(futures.wait(waited, 0.0).done)
+            return
+        if not waited:
             # The database is spared, or the end was reached
             self._stop.wait(_LOOK_SECONDS if self._wanted and self._taking.held else 0.0)
             return
-        else:
-            seconds = _LONELY_SECONDS if self._is_lonely() else _LOOK_SECONDS
-        done, _ = futures.wait(self._in_flight, seconds, futures.FIRST_COMPLETED)
-        for future in done:
-            self._answered.append((*self._in_flight.pop(future), future))
-        if not done and seconds == _LONELY_SECONDS:
+        is_lonely = self._is_lonely()
+        done, _ = futures.wait(
+            waited, _LONELY_SECONDS if is_lonely else _LOOK_SECONDS, futures.FIRST_COMPLETED
+        )
+        self._collect(done)
+        if is_lonely and not done:
             while self._is_lonely() and self._taking.take_along():
                 self._fill()
+
+    def _collect(self, done: Collection[futures.Future[Any]]) -> None:
+        """Answers that have come."""
+        for future in done:
+            if (sent := self._in_flight.pop(future, None)) is not None:
+                self._answered.append((*sent, future))
 
     def _is_lonely(self) -> bool:
         """Whether nothing but the provider's own time is waited for, and there is room for more of it."""
         return (
             self._wanted
             and self._waiting_for is None
+            and bool(self._in_flight)
             and self._taking.may_take_along
             and len(self._in_flight) < self._tools.settings.embed_concurrency
         )
 
-    def _commit_one(self) -> None:
-        if not self._answered:
+    def _settle(self) -> None:
+        """What became of the commit under way, where it is over."""
+        if self._writing is None or not self._writing.seconds.done():
+            return
+        written, self._writing = self._writing, None
+        try:
+            self._tools.governor.wrote(written.seconds.result())
+            if written.fault is not None:
+                raise written.fault
+            self._taking.committed(written.held)
+            self._waiting_for = None
+        except Exception as error:
+            self._stop_for(error, written.held)
+
+    def _commit_next(self) -> None:
+        """Hand an answer to the writer, who takes one at a time."""
+        if self._writing is not None or not self._answered:
             return
         held, batch, future = self._answered.popleft()
         try:
             answers = future.result()
-            with self._tools.governor.writing():
-                committing.commit(
-                    self._tools.database, self._migration, held.claim, batch.result(answers),
-                    lease_seconds=self._tools.settings.chunk_lease_seconds,
-                )  # fmt: skip
-            if answers and answers[-1].fault is not None:
-                raise answers[-1].fault
-            self._taking.committed(held, batch)
-            self._waiting_for = None
         except Exception as error:
-            # The first fault counts; no new request, but the answers on their way are paid for
-            if self._fault is None:
-                self._fault, self._charged = error, held.claim
-            self._wanted = False
+            self._stop_for(error, held)
+            return
+        seconds = self._tools.writer.commit(self._migration, held.claim, batch, answers)
+        held.duplicates.answer(batch.groups, seconds)
+        self._writing = Writing(held, answers[-1].fault if answers else None, seconds)
+
+    def _stop_for(self, fault: Exception, held: Held) -> None:
+        """The first fault counts; no new request, but the answers on their way are paid for."""
+        if self._fault is None:
+            self._fault, self._charged = fault, held.claim
+        self._wanted = False
 
     def _look_up(self) -> None:
         """The heartbeat, and whether this worker should leave."""
@@ -191,8 +234,9 @@ class Loop:
         if drain.requested():
             self._leave(now)
         if not self._wanted:
-            # Answers on their way are waited for, faults that may pass are not
+            # Answers on their way are waited for; faults that may pass are not, and what lies ready is not sent
             self._stop.set()
+            self._in_flight = {sent: batch for sent, batch in self._in_flight.items() if not sent.cancel()}
 
     def _leave(self, now: float) -> None:
         """Shutdown: no request any more, and no waiting for answers after DRAIN_SECONDS."""

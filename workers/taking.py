@@ -65,8 +65,8 @@ class Taking:
         newest.unsettled += 1
         return newest, batch
 
-    def committed(self, held: Held, batch: batches.Batch) -> None:
-        held.duplicates.finish(batch.groups)
+    def committed(self, held: Held) -> None:
+        """One of its batches."""
         held.unsettled -= 1
         self._finish(held)
 

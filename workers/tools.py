@@ -1,4 +1,4 @@
-"""What one worker process holds on to between tasks: a connection, the providers, the threads that wait for them."""
+"""What one worker process holds on to between tasks: two connections, the providers, the threads that wait for them."""
 
 import os
 import socket
@@ -12,6 +12,7 @@ from workers.database import Database
 from workers.governor import Governor
 from workers.quota import Quota
 from workers.ruler import Ruler
+from workers.writer import Writer
 
 
 class Tools:
@@ -21,15 +22,18 @@ class Tools:
         self.settings = environment
         # Shown beside a chunk, and in the reason if it has to be rescued
         self.owner = f"{socket.gethostname()}:{os.getpid()}"
-        # Twice the lease: a chunk that nobody took meanwhile is still ours
-        self.database = Database(
-            environment.database, 2 * environment.chunk_lease_seconds, pooled=environment.pooled
-        )
+        self.database = self._connection()
+        self.writer = Writer(self._connection(), lease_seconds=environment.chunk_lease_seconds)
         self.executor = ThreadPoolExecutor(environment.embed_concurrency, thread_name_prefix="provider")
         self._quotas = {"new": Quota.of(environment), "old": Quota.of_the_old_model(environment)}
         self.governor = Governor.of(environment)
         self._providers: dict[tuple[settings.Model, ledger.Side], Provider] = {}
         self._rulers: dict[str, Ruler] = {}
+
+    def _connection(self) -> Database:
+        # Twice the lease: a chunk that nobody took meanwhile is still ours
+        patience = 2 * self.settings.chunk_lease_seconds
+        return Database(self.settings.database, patience, pooled=self.settings.pooled)
 
     def provider(self, model: settings.Model, side: ledger.Side) -> Provider:
         """A model, at the endpoint that the environment has for this side; connections stay open between tasks."""
@@ -56,6 +60,7 @@ class Tools:
             provider.close()
         for quota in self._quotas.values():
             quota.close()
+        self.writer.close()
         self.database.close()
 
 

@@ -90,7 +90,10 @@ def test_the_documents_table_gets_triggers_and_nothing_else_and_abort_takes_ever
     triggers = "SELECT tgname FROM pg_trigger WHERE tgrelid = 'documents'::regclass"
     assert database.execute(triggers).fetchall() == []
     assert database.execute("SELECT to_regclass(%s)", [migration.table.companion]).fetchall() == [(None,)]
-    functions = "SELECT proname FROM pg_proc WHERE pronamespace = 'reembed'::regnamespace AND prosecdef"
+    functions = (
+        "SELECT proname FROM pg_proc WHERE pronamespace = 'reembed'::regnamespace AND prosecdef "
+        "AND prorettype = 'trigger'::regtype"
+    )
     assert database.execute(functions).fetchall() == []
 
 

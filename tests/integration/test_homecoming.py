@@ -108,7 +108,8 @@ def test_an_interrupted_cleanup_goes_on_where_it_was_and_ends_with_a_table_as_be
     assert database.execute("SELECT to_regclass(%s)", [switched.table.companion]).fetchall() == [(None,)]
     ours = (
         "SELECT (SELECT count(*) FROM pg_trigger WHERE tgrelid = 'documents'::regclass),"
-        " (SELECT count(*) FROM pg_proc WHERE pronamespace = 'reembed'::regnamespace AND prosecdef)"
+        " (SELECT count(*) FROM pg_proc WHERE pronamespace = 'reembed'::regnamespace AND prosecdef"
+        "   AND prorettype = 'trigger'::regtype)"
     )
     assert database.execute(ours).fetchall() == [(0, 0)]
 

@@ -1,5 +1,6 @@
 """A chunk of one request does not leave a worker's other threads idle: it takes further chunks along."""
 
+import functools
 import threading
 import time
 from collections.abc import Iterator
@@ -36,7 +37,7 @@ def test_small_chunks_are_done_together_while_the_provider_takes_its_time(
     stack: Stack, database: Connection, settings: Settings, migration: Migration
 ) -> None:
     before = len(stack.provider.arrivals())
-    installation.embed(settings, migration, 2)
+    installation.embed(settings, migration, 2, concurrency=settings.embed_concurrency)
     assert done(database, migration) == [1, 2, 3]
     assert documents.census(database, migration).embedded == 12
     # Side by side: the last request was sent before the first was answered
@@ -50,7 +51,7 @@ def test_no_more_is_in_flight_than_is_set(
     stack: Stack, database: Connection, settings: Settings, migration: Migration
 ) -> None:
     before = len(stack.provider.arrivals())
-    installation.embed(settings.model_copy(update={"embed_concurrency": 2}), migration, 1)
+    installation.embed(settings, migration, 1, concurrency=2)
     first, second, *rest = stack.provider.arrivals()[before:]
     assert second - first < _LATENCY_MS / 1_000
     assert all(later - first >= _LATENCY_MS / 1_000 for later in rest)
@@ -61,14 +62,14 @@ def test_a_chunk_that_struck_is_left_to_its_own_message(
     database: Connection, settings: Settings, migration: Migration
 ) -> None:
     database.execute("UPDATE reembed.chunks SET strikes = 1 WHERE number = 3")
-    installation.embed(settings, migration, 1)
+    installation.embed(settings, migration, 1, concurrency=settings.embed_concurrency)
     assert done(database, migration) == [1, 2]
 
 
 def test_a_provider_that_answers_at_once_leaves_the_other_chunks_to_other_workers(
     database: Connection, settings: Settings, migration: Migration
 ) -> None:
-    installation.embed(settings, migration, 1)
+    installation.embed(settings, migration, 1, concurrency=settings.embed_concurrency)
     assert done(database, migration) == [1]
 
 
@@ -76,10 +77,9 @@ def test_a_provider_that_answers_at_once_leaves_the_other_chunks_to_other_worker
 def test_chunks_that_were_taken_along_are_given_back_when_the_migration_is_paused(
     database: Connection, settings: Settings, migration: Migration
 ) -> None:
-    one_at_a_time = settings.model_copy(
-        update={"embed_batch_size": 1, "embed_concurrency": 6, "chunk_lease_seconds": 0.3}
-    )
-    thread = threading.Thread(target=installation.embed, args=(one_at_a_time, migration, 1))
+    one_at_a_time = settings.model_copy(update={"embed_batch_size": 1, "chunk_lease_seconds": 0.3})
+    work = functools.partial(installation.embed, one_at_a_time, migration, 1, concurrency=6)
+    thread = threading.Thread(target=work)
     thread.start()
     deadline = time.monotonic() + 10
     while chunks.count(database, migration.id).running < 2:
