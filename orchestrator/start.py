@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from config.settings import Settings
 from orchestrator import advice, checks, dispatch, measure, planning
 from reembed import errors
-from reembed.database import catalog, chunks, documents, ledger, storage
+from reembed.database import catalog, chunks, documents, grants, ledger, storage
 from reembed.database.connection import Connection
 from reembed.database.ledger import Migration
 from reembed.embedding import packing, tokens
@@ -172,6 +172,7 @@ def create(connection: Connection, settings: Settings, found: catalog.Descriptio
         chunk_size = planning.chunk_size(documents.count_all(connection, _unsaved(settings, found)))
     with connection.transaction():
         ledger.install(connection)
+        grants.flag(connection, found.table)
         return ledger.create(
             connection,
             found.table,

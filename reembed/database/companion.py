@@ -10,7 +10,7 @@ from typing import Any
 
 from psycopg import sql
 
-from reembed.database import columns, queries
+from reembed.database import columns, grants, queries
 from reembed.database.connection import Connection
 from reembed.database.ledger import Migration
 from reembed.database.table import derive
@@ -51,10 +51,8 @@ def expansion(connection: Connection, migration: Migration) -> Iterator[sql.Comp
         },
     )
     for privilege, privileges in _PRIVILEGES.items():
-        rows = queries.run(connection, "grantees", None, table=table.quoted, privilege=privilege).fetchall()
-        if rows:
-            names = [queries.identifier(row["name"]) if row["name"] else sql.SQL("PUBLIC") for row in rows]
-            granted = {"privileges": privileges, "grantees": sql.SQL(", ").join(names)}
+        if (roles := grants.grantees(connection, table, privilege)) is not None:
+            granted = {"privileges": privileges, "grantees": roles}
             yield queries.compose("grant", {**migration.names, **granted})
     yield _function(migration, queries.compose("without_old", migration.names))
     for query in _TRIGGERS:

@@ -724,6 +724,18 @@ CREATE TABLE IF NOT EXISTS {companion} (
     {new_hash} uuid,
     {old_stale} boolean)
 
+-- grant_schema --
+-- Whoever may search the documents may read the flag: nobody's searches fail once there is one
+GRANT USAGE ON SCHEMA reembed TO {grantees}
+
+-- grant_flag --
+-- The flag, and the models that queries are embedded with
+GRANT SELECT ON reembed.flags, reembed.models TO {grantees}
+
+-- grant_counts --
+-- Where a service adds how many searches it made, and how long they took
+GRANT SELECT, INSERT, UPDATE ON reembed.searches, reembed.shadows TO {grantees}
+
 -- grant --
 -- Whoever may search the documents may search their new vectors, and whoever may change them may write these
 GRANT {privileges} ON {companion} TO {grantees}

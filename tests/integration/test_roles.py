@@ -1,0 +1,133 @@
+"""docs/security.md, as it stands: the rights it names are enough, and nobody needs more."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from urllib.parse import quote
+
+import psycopg
+import pytest
+from psycopg import sql
+from pydantic import SecretStr
+
+from config.settings import Settings
+from orchestrator import checks, flag, start
+from orchestrator.embedded.process import CHECKOUT
+from reembed.database import chunks, connection, indexes, ledger, validations
+from reembed.database import storage as vector_storage
+from reembed.retrieval import Retriever
+from tests import installation
+from tests.integration.conftest import BOTH_STORAGES
+
+GUIDE = (CHECKOUT / "docs/security.md").read_text()
+BLOCKS = re.findall(r"```sql\n(.*?)```", GUIDE, re.DOTALL)
+COUNT = 12
+pytestmark = BOTH_STORAGES
+
+
+@dataclass(frozen=True)
+class Roles:
+    url: str
+    """Of the database, with a place for the role."""
+    names: dict[str, str]
+
+    def url_of(self, role: str) -> str:
+        return self.url.format(role=quote(self.names[role]))
+
+
+@pytest.fixture
+def roles(database: connection.Connection, settings: Settings) -> Iterator[Roles]:
+    """The table belongs to its owner; the guide's blocks are run, with names that no other test has."""
+    name = database.info.dbname
+    names = {role: f"{role} of {name}" for role in ("documents_owner", "migration", "service")}
+    owner = sql.Identifier(names["documents_owner"])
+    database.execute(sql.SQL("CREATE ROLE {}").format(owner))
+    installation.make_table(database, sql.Identifier("documents"), installation.texts(COUNT))
+    database.execute(sql.SQL("ALTER TABLE documents OWNER TO {}").format(owner))
+    try:
+        for block in BLOCKS:
+            for role, unique in names.items():
+                block = re.sub(rf"\b{role}\b", f'"{unique}"', block)
+            database.execute(block.replace("rag", f'"{name}"').encode())
+        at, _, rest = settings.database.removeprefix("postgresql://").partition("@")
+        assert at == "postgres"
+        yield Roles(f"postgresql://{{role}}@{rest}", names)
+    finally:
+        made = [sql.Identifier(unique) for unique in names.values()]
+        for one in made:
+            database.execute(sql.SQL("REASSIGN OWNED BY {} TO postgres").format(one))
+            database.execute(sql.SQL("DROP OWNED BY {}").format(one))
+        for one in reversed(made):
+            database.execute(sql.SQL("DROP ROLE {}").format(one))
+
+
+def test_a_whole_migration_and_every_search_beside_it_need_no_more_than_the_guide_grants(
+    settings: Settings, storage: str, roles: Roles
+) -> None:
+    ours = settings.model_copy(
+        update={"database_url": SecretStr(roles.url_of("migration")), "storage": storage, "chunk_size": 5}
+    )
+    text = installation.texts(COUNT)[4]
+    with (
+        connection.connect(ours.database, "test") as database,
+        psycopg.connect(roles.url_of("service"), autocommit=True) as service,
+        Retriever(ours) as retriever,
+    ):
+
+        def search() -> None:
+            (hit,) = retriever.search(service, text, top_k=1)
+            assert (hit.content, round(hit.similarity, 6)) == (text, 1.0)
+
+        search()
+        migration = start.create(database, ours, checks.documents_table(database, ours))
+        search()
+        vector_storage.expand(database, migration)
+        chunks.plan(database, migration)
+        ledger.change_state(database, migration, "backfilling")
+        installation.embed(ours, ledger.get(database, migration.id), 1, 2, 3)
+        for state in ("indexing", "validating"):
+            ledger.change_state(database, ledger.get(database, migration.id), state)
+        indexes.build_pending(database, migration)
+        indexes.build(database, migration, COUNT)
+        ledger.change_state(database, ledger.get(database, migration.id), "ready")
+        validations.save(database, migration.id, passed=True, report={"documents": COUNT})
+        search()
+        flag.switch(database, ledger.get(database, migration.id), ours, force=False)
+        search()
+        flag.cleanup(database, ledger.get(database, migration.id))
+        search()
+
+
+def test_a_service_may_neither_change_a_document_nor_move_the_flag(
+    settings: Settings, storage: str, roles: Roles
+) -> None:
+    ours = settings.model_copy(
+        update={"database_url": SecretStr(roles.url_of("migration")), "storage": storage}
+    )
+    with connection.connect(ours.database, "test") as database:
+        migration = start.create(database, ours, checks.documents_table(database, ours))
+        vector_storage.expand(database, migration)
+    with psycopg.connect(roles.url_of("service"), autocommit=True) as service:
+        for statement in (
+            "UPDATE documents SET content = 'mine'",
+            "UPDATE reembed.migrations SET state = 'switched'",
+            "DELETE FROM reembed.models",
+            "SELECT * FROM reembed.failures",
+        ):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                service.execute(statement.encode())
+
+
+def test_every_function_of_ours_has_its_search_path_pinned(
+    database: connection.Connection, settings: Settings, storage: str
+) -> None:
+    installation.make_table(database, sql.Identifier("documents"), installation.texts(COUNT))
+    changed = settings.model_copy(update={"storage": storage})
+    migration = start.create(database, changed, checks.documents_table(database, changed))
+    vector_storage.expand(database, migration)
+    rows = database.execute(
+        "SELECT proname, coalesce(array_to_string(proconfig, ','), '') FROM pg_proc "
+        "WHERE pronamespace = 'reembed'::regnamespace"
+    ).fetchall()
+    assert len(rows) >= 5
+    assert [name for name, settings in rows if "search_path=pg_catalog" not in settings] == []
