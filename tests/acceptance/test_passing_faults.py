@@ -89,11 +89,11 @@ def test_one_429_makes_every_worker_pause_for_as_long_as_the_provider_asks(
         told = time.time()
         provider.fail(429, headers=headers(), code="rate_limit_exceeded")
         # Then no request of any worker arrives for as long as the provider asked
-        silent = impatient.wait_for(
+        impatient.wait_for(
             lambda status: status["state"] != "backfilling" or longest_silence(provider, told) >= seconds,
             **variables,
         )
-        assert silent["state"] == "backfilling"
+        assert longest_silence(provider, told) >= seconds
         provider.set_latency(0)
         # And then they go on, and what was refused is asked for again
         impatient.wait_for(lambda status: status["state"] == "ready", **variables)
