@@ -1,6 +1,6 @@
 """Committing an answer: what the database takes of it, and whose affair the rest is."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import psycopg
 
@@ -10,6 +10,42 @@ from workers.database import Database
 
 Rules = dict[documents.Document, str]
 """Why the database refuses a document: the name of the rule, and not what PostgreSQL says, which may quote the row."""
+
+
+@dataclass(frozen=True)
+class _Table:
+    """Where one attempt at a chunk writes to."""
+
+    database: Database
+    migration: ledger.Migration
+    claim: chunks.Claim
+    lease_seconds: float
+
+    def store(self, wanted: Result) -> None:
+        self.database.call(
+            lambda connection: documents.write_batch(
+                connection, self.migration, self.claim, wanted.embedded, wanted.vectors, wanted.refused,
+                tokens=wanted.tokens, too_long=wanted.too_long, lease_seconds=self.lease_seconds,
+            )
+        )  # fmt: skip
+
+    def store_apart(self, wanted: Result) -> Rules:
+        """Refusals by document, none of them written down yet."""
+        try:
+            self.store(wanted)
+        except psycopg.Error as error:
+            return self.halved(wanted, error)
+        return {}
+
+    def halved(self, wanted: Result, error: psycopg.Error) -> Rules:
+        """The same for what was refused as a whole. Raises the error where it is no document's own affair."""
+        if not wanted.embedded or not faults.is_one_documents(error):
+            raise error
+        if len(wanted.embedded) == 1:
+            rule = f"{type(error).__name__}: {error.diag.constraint_name or error.sqlstate}"
+            return {wanted.embedded[0]: rule}
+        first, second = wanted.halves()
+        return self.store_apart(first) | self.store_apart(second)
 
 
 def commit(
@@ -26,42 +62,15 @@ def commit(
     not one of several documents is taken, no document is to blame but whatever refuses them all.
     Raises errors.LeaseLost, faults.DatabaseTakesNothing.
     """
-
-    def store(wanted: Result) -> None:
-        database.call(
-            lambda connection: documents.write_batch(
-                connection, migration, claim, wanted.embedded, wanted.vectors, wanted.refused,
-                tokens=wanted.tokens, too_long=wanted.too_long, lease_seconds=lease_seconds,
-            )
-        )  # fmt: skip
-
-    def apart(wanted: Result, error: psycopg.Error) -> Rules:
-        """Refusals by document, none of them written down yet."""
-        if len(wanted.embedded) == 1:
-            return {
-                wanted.embedded[0]: f"{type(error).__name__}: {error.diag.constraint_name or error.sqlstate}"
-            }
-        return {document: rule for half in wanted.halves() for document, rule in write(half).items()}
-
-    def write(wanted: Result) -> Rules:
-        try:
-            store(wanted)
-        except psycopg.Error as error:
-            if not faults.is_one_documents(error):
-                raise
-            return apart(wanted, error)
-        return {}
-
+    table = _Table(database, migration, claim, lease_seconds)
     try:
-        store(result)
+        table.store(result)
         return
     except psycopg.Error as error:
-        if not faults.is_one_documents(error):
-            raise
         # The bill and the provider's refusals wait for the end, so that a refused half takes them nowhere
-        rules = apart(replace(result, refused={}, tokens=0), error)
+        rules = table.halved(replace(result, refused={}, tokens=0), error)
     if len(rules) == len(result.embedded) > 1 and len(set(rules.values())) == 1:
         (rule,) = set(rules.values())
         raise faults.DatabaseTakesNothing(count=len(rules), rule=rule)
     refused = {document: f"The database refuses its vector ({rule})." for document, rule in rules.items()}
-    store(Result([], result.vectors[:0], result.refused | refused, result.tokens))
+    table.store(Result([], result.vectors[:0], result.refused | refused, result.tokens))
