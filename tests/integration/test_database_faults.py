@@ -22,8 +22,9 @@ RIGHT: tuple[list[int], list[str]] = ([], [])
 
 @pytest.fixture
 def tools(settings: Settings) -> Iterator[Tools]:
-    """A worker that is patient with the database for eight seconds."""
-    made = Tools(settings.model_copy(update={"chunk_lease_seconds": 4.0, "rerun_failed_every_seconds": 1}))
+    """A worker that is patient with the database for eight seconds, and takes no other chunk along."""
+    changed = {"chunk_lease_seconds": 4.0, "rerun_failed_every_seconds": 1, "embed_concurrency": 1}
+    made = Tools(settings.model_copy(update=changed))
     yield made
     made.close()
 
