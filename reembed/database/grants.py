@@ -22,5 +22,7 @@ def flag(connection: Connection, documents: Table) -> None:
     A service that searches through the flag would fail between the two.
     """
     if (searchers := grantees(connection, documents, "SELECT")) is not None:
-        for query in ("grant_schema", "grant_flag", "grant_counts"):
-            queries.run(connection, query, {"grantees": searchers})
+        names = {"grantees": searchers}
+        queries.run(connection, "grant_schema", names)
+        queries.run(connection, "grant_flag", names)
+        queries.run(connection, "grant_counts", names)
