@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 
 from config.settings import Settings
-from orchestrator.validation import comparison, metrics, overlap, quality
+from orchestrator.validation import comparison, metrics, quality
 from orchestrator.validation.asked import Query
 from orchestrator.validation.comparison import Ranking
 from orchestrator.validation.index_search import Asked
@@ -20,6 +20,7 @@ from reembed import errors, settings
 from reembed.database.connection import Connection
 from reembed.database.ledger import Migration
 from reembed.embedding.provider import Provider
+from reembed.retrieval import rankings
 
 Mode = Literal["queries", "documents"]
 Judged = Mapping[str, metrics.Grades]
@@ -126,7 +127,7 @@ def slices(
         columns = comparison.Columns(connection, migration, environment.validation_k)
         found = dict(columns.by_document(rows[: environment.validation_sample]))
     overlaps = {
-        document: overlap.overlap_at_k(old.ids, new.ids, environment.validation_k)
+        document: rankings.overlap_at_k(old.ids, new.ids, environment.validation_k)
         for document, (old, new) in found.items()
     }
     return Slices.of(column, {row.id: row.slice for row in rows}, overlaps)
@@ -161,7 +162,7 @@ def _sum_up(
     k = environment.validation_k
     first = {query: (old.first(k), new.first(k)) for query, (old, new) in found.items()}
     shared: dict[Hashable, float] = {
-        query: overlap.overlap_at_k(old.ids, new.ids, k) for query, (old, new) in first.items()
+        query: rankings.overlap_at_k(old.ids, new.ids, k) for query, (old, new) in first.items()
     }
     old, new = [old for old, _ in first.values()], [new for _, new in first.values()]
     return Against(

@@ -3,9 +3,9 @@
 What is kept of it is a number. Text, vector and ids live in this process's memory until the comparison is made.
 """
 
-from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
+from reembed.retrieval import rankings
 from reembed.retrieval.composing import Question
 from reembed.retrieval.program import Answer
 
@@ -23,19 +23,11 @@ class Job:
         return not self.answer.is_new
 
     def overlap(self, other: Answer) -> float | None:
-        """None where the flag changed in between so that the two are not comparable."""
+        """None where nothing was asked for, or the flag changed in between so that the two are not comparable."""
         mine, its = self.answer.reading.flag, other.reading.flag
-        if mine is None or its is None or not its.has_both:
+        if mine is None or its is None or not its.has_both or self.question.top_k < 1:
             return None
         if (mine.migration, mine.era) != (its.migration, its.era) or other.is_new == self.answer.is_new:
             return None
-        ids = [[hit.id for hit in answer.hits] for answer in (self.answer, other)]
-        return overlap(ids[0], ids[1], self.question.top_k)
-
-
-def overlap(one: Sequence[Hashable], other: Sequence[Hashable], k: int) -> float:
-    """The share of ids that two rankings have in common among their first k, as the judgement counts it."""
-    possible = min(k, max(len(one), len(other)))
-    if possible == 0:
-        return 1.0
-    return len(set(one[:k]) & set(other[:k])) / possible
+        ids, its_ids = ([hit.id for hit in answer.hits] for answer in (self.answer, other))
+        return rankings.overlap_at_k(ids, its_ids, self.question.top_k)

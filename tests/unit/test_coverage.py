@@ -7,8 +7,9 @@ test_quality.py, the equivalent threshold in test_shift.py.
 import numpy as np
 from numpy.typing import NDArray
 
-from orchestrator.validation import identity, intervals, overlap
+from orchestrator.validation import identity, intervals
 from orchestrator.validation.overlap import Overlap
+from reembed.retrieval import rankings
 from tests.unit.test_identity import two_models
 
 K = 10
@@ -25,7 +26,7 @@ def nearest(rows: NDArray[np.float32]) -> list[list[int]]:
 def test_the_interval_of_the_mean_overlap_covers_that_of_all_documents_at_its_rate() -> None:
     old, new = two_models(1_500, noise=0.25)
     every = [
-        overlap.overlap_at_k(before, after, K)
+        rankings.overlap_at_k(before, after, K)
         for before, after in zip(nearest(old), nearest(new), strict=True)
     ]
     truth = sum(every) / len(every)

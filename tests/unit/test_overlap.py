@@ -5,6 +5,7 @@ from collections.abc import Hashable
 import pytest
 
 from orchestrator.validation import overlap, ruler
+from reembed.retrieval import rankings
 
 
 @pytest.mark.parametrize(
@@ -31,12 +32,12 @@ from orchestrator.validation import overlap, ruler
     ],
 )
 def test_overlap_at_k(old: list[Hashable], new: list[Hashable], k: int, expected: float) -> None:
-    assert overlap.overlap_at_k(old, new, k) == pytest.approx(expected)
+    assert rankings.overlap_at_k(old, new, k) == pytest.approx(expected)
 
 
 def test_nothing_can_be_compared_at_k_0() -> None:
     with pytest.raises(ValueError, match="k is 0; at least one result must be compared"):
-        overlap.overlap_at_k([1], [1], 0)
+        rankings.overlap_at_k([1], [1], 0)
 
 
 def test_the_mean_over_queries_comes_with_its_interval() -> None:

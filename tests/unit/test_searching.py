@@ -3,18 +3,18 @@
 import os
 import random
 import threading
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from orchestrator.validation.overlap import overlap_at_k
-from reembed.database import searches
-from reembed.retrieval import background, cache, shadow
+from reembed.database import flags, searches
+from reembed.retrieval import background, cache, rankings, shadow
 from reembed.retrieval.background import Background
 from reembed.retrieval.cache import FlagCache
 from reembed.retrieval.composing import Question, Reading
 from reembed.retrieval.counting import Tally
-from reembed.retrieval.program import Answer
+from reembed.retrieval.program import Answer, Hit
 
 READING = Reading("public", "documents", 0, None, None, (0, 8))
 
@@ -93,12 +93,22 @@ def test_the_shadows_interval_is_that_of_a_mean() -> None:
     assert searches.ShadowReport.of(row | {"searches": 29, "overlap": 29.0}).overlap_ci95 is None
 
 
+def answer(ids: list[int], *, is_new: bool) -> Answer:
+    side = flags.Side("embedding", "vector", 3, None)
+    flag = flags.Flag("ready", 0, "cosine", side, side, migration=1)
+    return Answer([Hit(number, "", 0.0) for number in ids], replace(READING, flag=flag), is_new, 0.0)
+
+
 def test_the_shadow_counts_overlap_as_the_judgement_does() -> None:
     chance = random.Random(1)  # noqa: S311
     for _ in range(200):
         one, other = (chance.sample(range(30), chance.randint(0, 20)) for _ in range(2))
         k = chance.randint(1, 15)
-        assert shadow.overlap(one, other, k) == overlap_at_k(one, other, k)
+        job = shadow.Job(Question("words", k), answer(one, is_new=False))
+        assert job.overlap(answer(other, is_new=True)) == rankings.overlap_at_k(one, other, k)
+    for k in (0, -1):
+        job = shadow.Job(Question("words", k), answer([], is_new=False))
+        assert job.overlap(answer([], is_new=True)) is None
 
 
 class Idle(Background):
