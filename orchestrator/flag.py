@@ -64,10 +64,9 @@ def switch(
     lowered = percent < (100 if migration.state == "switched" else migration.canary_percent)
     overridden = None if lowered else _pass(connection, migration, settings, force)
     with connection.transaction():
-        if percent == 100:
-            _change_flag(connection, migration, "switched", 0, "switch")
-        else:
-            _change_flag(connection, migration, _unswitched(connection, migration), percent, "switch")
+        # A canary ends with the switch
+        state, canary = ("switched", 0) if percent == 100 else (_unswitched(connection, migration), percent)
+        _change_flag(connection, migration, state, canary, "switch")
         decisions.record(connection, migration.id, "switch", percent=percent, forced=overridden)
     return overridden
 

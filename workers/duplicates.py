@@ -33,8 +33,8 @@ class Duplicates:
 
     def __init__(self) -> None:
         self._in_flight: dict[uuid.UUID, Group] = {}
-        self._answered: dict[uuid.UUID, Any] = {}
-        self._written: Future[Any] | None = None
+        # By text: the key of a document that has it, and its commit
+        self._answered: dict[uuid.UUID, tuple[Any, Future[Any]]] = {}
 
     def group(self, page: Iterable[documents.Document]) -> tuple[list[Group], list[documents.Document]]:
         """The texts of the page that have to be sent, and the documents whose text was answered before."""
@@ -52,10 +52,9 @@ class Duplicates:
 
     def answer(self, groups: Iterable[Group], written: Future[Any]) -> None:
         """These texts were answered, and the groups are complete: they are being `written` now."""
-        self._written = written
         for first, *_ in groups:
             self._in_flight.pop(first.content_hash, None)
-            self._answered[first.content_hash] = first.id
+            self._answered[first.content_hash] = first.id, written
 
     def copies(
         self,
@@ -71,9 +70,9 @@ class Duplicates:
         """
         found: dict[uuid.UUID, NDArray[np.float32]] = {}
         if answered and claim.side == "new":
-            if self._written is not None:
-                futures.wait([self._written])
-            wanted = {document.content_hash: self._answered[document.content_hash] for document in answered}
+            known = {document.content_hash: self._answered[document.content_hash] for document in answered}
+            futures.wait({written for _, written in known.values()})
+            wanted = {content_hash: key for content_hash, (key, _) in known.items()}
             found = database.call(lambda connection: documents.fresh_vectors(connection, migration, wanted))
         copied = [document for document in answered if document.content_hash in found]
         vectors = np.array([found[document.content_hash] for document in copied], np.float32)

@@ -13,7 +13,7 @@
 import threading
 import time
 from collections import deque
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from concurrent import futures
 from dataclasses import dataclass, replace
 from typing import Any
@@ -156,9 +156,6 @@ class Loop:
         waited: list[futures.Future[Any]] = [*self._in_flight]
         if self._writing is not None:
             waited.append(self._writing.seconds)
-        elif self._answered:
-            self._collect(futures.wait(waited, 0.0).done)
-            return
         if not waited:
             # The database is spared, or the end was reached
             self._stop.wait(_LOOK_SECONDS if self._wanted and self._taking.held else 0.0)
@@ -167,16 +164,12 @@ class Loop:
         done, _ = futures.wait(
             waited, _LONELY_SECONDS if is_lonely else _LOOK_SECONDS, futures.FIRST_COMPLETED
         )
-        self._collect(done)
-        if is_lonely and not done:
-            while self._is_lonely() and self._taking.take_along():
-                self._fill()
-
-    def _collect(self, done: Collection[futures.Future[Any]]) -> None:
-        """Answers that have come."""
         for future in done:
             if (sent := self._in_flight.pop(future, None)) is not None:
                 self._answered.append((*sent, future))
+        if is_lonely and not done:
+            while self._is_lonely() and self._taking.take_along():
+                self._fill()
 
     def _is_lonely(self) -> bool:
         """Whether nothing but the provider's own time is waited for, and there is room for more of it."""
@@ -203,18 +196,17 @@ class Loop:
             self._stop_for(error, written.held)
 
     def _commit_next(self) -> None:
-        """Hand an answer to the writer, who takes one at a time."""
-        if self._writing is not None or not self._answered:
-            return
-        held, batch, future = self._answered.popleft()
-        try:
-            answers = future.result()
-        except Exception as error:
-            self._stop_for(error, held)
-            return
-        seconds = self._tools.writer.commit(self._migration, held.claim, batch, answers)
-        held.duplicates.answer(batch.groups, seconds)
-        self._writing = Writing(held, answers[-1].fault if answers else None, seconds)
+        """Hand an answer to the writer, who takes one at a time. Where he is idle, no answer is left waiting."""
+        while self._writing is None and self._answered:
+            held, batch, future = self._answered.popleft()
+            try:
+                answers = future.result()
+            except Exception as error:
+                self._stop_for(error, held)
+                continue
+            seconds = self._tools.writer.commit(self._migration, held.claim, batch, answers)
+            held.duplicates.answer(batch.groups, seconds)
+            self._writing = Writing(held, answers[-1].fault if answers else None, seconds)
 
     def _stop_for(self, fault: Exception, held: Held) -> None:
         """The first fault counts; no new request, but the answers on their way are paid for."""
