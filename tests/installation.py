@@ -25,9 +25,6 @@ from orchestrator.embedded.workforce import Workforce
 from orchestrator.embedding_server import models
 from reembed import errors
 from reembed.database import connection
-from reembed.database.ledger import Migration
-from workers import backfill
-from workers.tools import Tools
 
 OLD_MODEL, OLD_DIMENSIONS = "lexical-words", 32
 NEW_MODEL, NEW_DIMENSIONS = "lexical-ngrams", 64
@@ -242,16 +239,6 @@ def make_table(
         database.execute(
             sql.SQL("CREATE INDEX ON {} USING hnsw ({} vector_cosine_ops)").format(name, embedding)
         )
-
-
-def embed(settings: Settings, migration: Migration, *numbers: int, concurrency: int = 1) -> None:
-    """A worker at these chunks, in this process. With one request at a time it takes no other along."""
-    tools = Tools(settings.model_copy(update={"embed_concurrency": concurrency}))
-    try:
-        for number in numbers:
-            backfill.embed_chunk(tools, migration.id, number)
-    finally:
-        tools.close()
 
 
 def wrong_documents(

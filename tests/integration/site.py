@@ -14,9 +14,7 @@ from reembed.database import storage as vector_storage
 from reembed.database.connection import Connection
 from reembed.database.ledger import Migration
 from reembed.database.table import Storage
-from tests import installation
-from workers import backfill
-from workers.tools import Tools
+from tests import installation, steps
 
 DOCUMENTS = 60
 TEXTS = installation.texts(DOCUMENTS)
@@ -73,12 +71,9 @@ def made(stack: Stack, name: str, storage: Storage) -> Iterator[Site]:
         vector_storage.expand(database, migration)
         chunks.plan(database, migration)
         ledger.change_state(database, migration, "backfilling")
-        tools = Tools(settings)
-        for (number,) in database.execute("SELECT number FROM reembed.chunks ORDER BY 1").fetchall():
-            backfill.embed_chunk(tools, migration.id, number)
-        tools.close()
-        for state in ("indexing", "validating"):
-            ledger.change_state(database, ledger.get(database, migration.id), state)
+        numbers = database.execute("SELECT number FROM reembed.chunks ORDER BY 1").fetchall()
+        steps.embed(settings, migration, *(number for (number,) in numbers))
+        steps.walk(database, migration, "indexing", "validating")
         indexes.build_pending(database, migration)
         indexes.build(database, migration, DOCUMENTS)
         ledger.change_state(database, ledger.get(database, migration.id), "ready")

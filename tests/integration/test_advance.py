@@ -13,7 +13,7 @@ from orchestrator import advance, dispatch, planning
 from reembed.database import chunks, connection, documents, failures, ledger, queries
 from reembed.database.connection import Connection
 from reembed.database.ledger import Migration
-from tests import installation
+from tests import installation, steps
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -34,7 +34,7 @@ def test_a_callback_that_comes_early_publishes_what_was_not_and_changes_nothing_
 def test_a_callback_that_never_comes_is_not_missed(
     database: Connection, settings: Settings, migration: Migration
 ) -> None:
-    installation.embed(settings, migration, 1, 2, 3)
+    steps.embed(settings, migration, 1, 2, 3)
     # The schedule calls the same function
     advance.advance(database, settings, migration.id)
     assert state(database, migration) == "ready"
@@ -43,7 +43,7 @@ def test_a_callback_that_never_comes_is_not_missed(
 def test_a_callback_that_comes_twice_judges_once(
     database: Connection, settings: Settings, migration: Migration
 ) -> None:
-    installation.embed(settings, migration, 1, 2, 3)
+    steps.embed(settings, migration, 1, 2, 3)
     for _ in range(2):
         advance.advance(database, settings, migration.id)
     assert database.execute("SELECT count(*) FROM reembed.validations").fetchall() == [(1,)]
@@ -52,7 +52,7 @@ def test_a_callback_that_comes_twice_judges_once(
 def test_while_one_process_advances_a_migration_another_leaves_at_once(
     database: Connection, settings: Settings, migration: Migration
 ) -> None:
-    installation.embed(settings, migration, 1, 2, 3)
+    steps.embed(settings, migration, 1, 2, 3)
     with connection.connect(settings.database, "test") as other:
         queries.run(other, "try_lock_migration", None, migration_id=migration.id)
         advance.advance(database, settings, migration.id)
@@ -85,7 +85,7 @@ def test_a_plan_of_many_chunks_is_published_in_waves_as_far_as_there_is_room(
     for published in (1, 2, 2):
         advance.advance(database, settings, migration.id)
         assert dispatch.queue_length() == published
-    installation.embed(settings, migration, 1)
+    steps.embed(settings, migration, 1)
     advance.advance(database, settings, migration.id)
     assert chunks.count(database, migration.id).published == 2
 
@@ -93,11 +93,11 @@ def test_a_plan_of_many_chunks_is_published_in_waves_as_far_as_there_is_room(
 def test_documents_written_during_the_backfill_are_caught_up_with_before_the_judgement(
     database: Connection, settings: Settings, migration: Migration
 ) -> None:
-    installation.embed(settings, migration, 1, 2, 3)
+    steps.embed(settings, migration, 1, 2, 3)
     database.execute("INSERT INTO documents (id, content) VALUES (1000, 'written meanwhile')")
     advance.advance(database, settings, migration.id)
     assert state(database, migration) == "backfilling"
-    installation.embed(settings, migration, 4)
+    steps.embed(settings, migration, 4)
     advance.advance(database, settings, migration.id)
     assert state(database, migration) == "ready"
 
@@ -105,7 +105,7 @@ def test_documents_written_during_the_backfill_are_caught_up_with_before_the_jud
 def test_chunks_that_used_up_their_attempts_fail_the_migration_with_the_reason(
     database: Connection, settings: Settings, migration: Migration
 ) -> None:
-    installation.embed(settings, migration, 1, 2)
+    steps.embed(settings, migration, 1, 2)
     claim = chunks.claim(database, migration.id, 3, owner="test", lease_seconds=30, max_strikes=1)
     assert claim is not None
     chunks.fail(database, claim, error="it cannot be done", max_strikes=1, retry_seconds=1)
@@ -118,7 +118,7 @@ def test_a_document_whose_row_the_database_refuses_is_recorded_and_its_neighbour
     database: Connection, settings: Settings, migration: Migration
 ) -> None:
     database.execute("ALTER TABLE documents ADD CONSTRAINT never_21 CHECK (id <> 21 OR embedding_v2 IS NULL)")
-    installation.embed(settings, migration, 1)
+    steps.embed(settings, migration, 1)
     assert [(one.document_id, one.reason) for one in failures.find(database, migration)] == [
         ("21", "The database refuses its vector (CheckViolation: never_21).")
     ]

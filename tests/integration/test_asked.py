@@ -7,7 +7,7 @@ from orchestrator.validation import asked, judge
 from reembed.database import validations
 from reembed.database.connection import Connection
 from reembed.database.ledger import Migration
-from tests import installation
+from tests import steps
 
 
 @pytest.fixture
@@ -74,7 +74,7 @@ def test_a_statement_that_cannot_be_used_says_why_and_changes_nothing(
 def test_the_judgement_asks_what_users_asked_and_a_bad_statement_does_not_hold_it_up(
     database: Connection, settings: Settings, migration: Migration
 ) -> None:
-    installation.embed(settings, migration, 1, 2, 3)
+    steps.embed(settings, migration, 1, 2, 3)
     judge.judge(database, with_sql(settings, "SELECT said FROM searches"), migration)
     last = validations.last(database, migration.id)
     assert last is not None

@@ -1,8 +1,6 @@
 """The canary: a part of the keys reads the new column, always the same part; both sides are counted and compared."""
 
 import logging
-import time
-from collections.abc import Callable
 from typing import Any
 
 import psycopg
@@ -14,7 +12,7 @@ from orchestrator.command.history import sentence
 from orchestrator.embedding_server import models
 from reembed.database import canary, decisions, ledger
 from reembed.retrieval import AsyncRetriever, Retriever, background, cache
-from tests import installation
+from tests import installation, waiting
 from tests.integration import site
 from tests.integration.site import TEXTS, Site
 
@@ -32,13 +30,6 @@ def side_of(hits: list[Any]) -> str:
         if hits[1].similarity == pytest.approx(sorted(vectors @ vectors[4])[-2], abs=1e-5):
             return side
     raise AssertionError(hits)
-
-
-def wait_until(condition: Callable[[], object], seconds: float = 20) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def test_a_keys_bucket_is_the_same_in_python_and_in_sql(ready_site: Site) -> None:
@@ -156,11 +147,11 @@ def test_a_service_that_listens_follows_the_flag_at_once(
 
         assert side() == "old"
         # Its thread has begun to listen: what was read before that is forgotten once
-        wait_until(lambda: remembered._generation > 0)
+        waiting.until(lambda: remembered._generation > 0, 20)
         assert side() == "old"
         generation = remembered._generation
         ready_site.switch()
-        wait_until(lambda: remembered._generation > generation)
+        waiting.until(lambda: remembered._generation > generation, 20)
         assert side() == "new"
 
 
@@ -173,11 +164,12 @@ def test_a_listener_that_lost_its_connection_opens_another(
     with Retriever(ready_site.with_settings(search_background=True)) as retriever:
         remembered = retriever._searching._programs.cache
         retriever.search(ready_site.database, TEXTS[4], 2)
-        wait_until(lambda: remembered._generation == 1)
+        waiting.until(lambda: remembered._generation == 1, 20)
         ready_site.database.execute(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {ours}")
-        wait_until(lambda: remembered._generation == 2)
+        waiting.until(lambda: remembered._generation == 2, 20)
         ready_site.switch()
-        wait_until(lambda: remembered._generation > 2)
+        waiting.until(lambda: remembered._generation > 2, 20)
+        assert side_of(retriever.search(ready_site.database, TEXTS[4], 2)) == "new"
 
 
 def test_searches_are_counted_and_timed_by_side_without_writing_anything_themselves(
@@ -224,13 +216,13 @@ def test_the_shadow_compares_both_sides_and_keeps_numbers_alone(
                 await psycopg.AsyncConnection.connect(ready_site.url) as connection,
             ):
                 await retriever.search(connection, secret)
-                await asyncio.to_thread(wait_until, lambda: shadowed() == so_far + 1)
+                await asyncio.to_thread(waiting.until, lambda: shadowed() == so_far + 1, 20)
 
         asyncio.run(search())
     else:
         with Retriever(settings) as retriever:
             retriever.search(ready_site.database, secret)
-            wait_until(lambda: shadowed() == so_far + 1)
+            waiting.until(lambda: shadowed() == so_far + 1, 20)
     report = progress.status(ready_site.database, ready_site.migration).shadow
     assert report is not None
     assert report.overlap_mean == pytest.approx(expected, abs=1e-3)

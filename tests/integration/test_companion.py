@@ -18,7 +18,7 @@ from reembed.database import storage as vector_storage
 from reembed.database.chunks import Claim
 from reembed.database.connection import Connection
 from reembed.database.ledger import Migration
-from tests import installation
+from tests import installation, steps
 from tests.integration.test_old_column import catch_up
 
 COLUMNS = "SELECT attname FROM pg_attribute WHERE attrelid = 'documents'::regclass AND attnum > 0"
@@ -41,13 +41,11 @@ def claim(database: Connection, migration: Migration) -> Claim:
 
 @pytest.fixture
 def ready(database: Connection, settings: Settings, migration: Migration) -> Migration:
-    installation.embed(settings, migration, 1, 2, 3)
+    steps.embed(settings, migration, 1, 2, 3)
     documents.mark_pending(database, migration)
     indexes.build_pending(database, migration)
     indexes.build(database, migration, 12)
-    for state in ("indexing", "validating", "ready"):
-        ledger.change_state(database, ledger.get(database, migration.id), state)
-    return ledger.get(database, migration.id)
+    return steps.walk(database, migration, "indexing", "validating", "ready")
 
 
 def companion(migration: Migration) -> sql.Identifier:
@@ -192,7 +190,7 @@ def test_a_document_that_a_new_key_moves_into_another_partition_is_a_new_one(
     vector_storage.expand(database, migration)
     chunks.plan(database, migration)
     ledger.change_state(database, migration, "backfilling")
-    installation.embed(settings, migration, 1)
+    steps.embed(settings, migration, 1)
     assert len(fresh(database, migration)) == 12
     database.execute("UPDATE documents SET id = 1000 WHERE id = 7")
     database.execute("DELETE FROM documents WHERE id = 14")
@@ -266,9 +264,7 @@ def test_a_refusal_of_the_backfill_that_is_released_is_pending_again(
     )  # fmt: skip
     # When the backfill ends, and somebody asks for another try
     documents.mark_pending(database, migration)
-    for state in ("indexing", "validating", "ready"):
-        ledger.change_state(database, ledger.get(database, migration.id), state)
-    ready = ledger.get(database, migration.id)
+    ready = steps.walk(database, migration, "indexing", "validating", "ready")
     before = documents.count_pending(database, ready)
     resume.retry(database, ready)
     assert documents.count_pending(database, ready) == before + 1
@@ -304,11 +300,11 @@ def test_two_batches_and_an_application_on_the_same_documents_all_come_through(
     editor.start()
     try:
         for _ in range(5):
-            installation.embed(settings, migration, 1, 2, 3)
+            steps.embed(settings, migration, 1, 2, 3)
             database.execute("DELETE FROM reembed.chunks")
             chunks.plan(database, migration)
     finally:
         stop.set()
         editor.join()
-    installation.embed(settings, migration, 1, 2, 3)
+    steps.embed(settings, migration, 1, 2, 3)
     assert installation.wrong_documents(database, sql.Identifier("documents")) == []

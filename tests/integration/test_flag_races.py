@@ -14,16 +14,14 @@ from orchestrator.embedded.stack import Stack
 from reembed.database import catalog, connection, indexes, ledger, storage
 from reembed.database.connection import Connection
 from reembed.database.ledger import Migration
-from tests import installation
+from tests import installation, steps
 
 
 @pytest.fixture
 def switched(database: Connection, settings: Settings, migration: Migration) -> Migration:
-    installation.embed(settings, migration, 1, 2, 3)
+    steps.embed(settings, migration, 1, 2, 3)
     indexes.build_pending(database, migration)
-    for state in ("indexing", "validating", "ready", "switched"):
-        ledger.change_state(database, ledger.get(database, migration.id), state)
-    return ledger.get(database, migration.id)
+    return steps.walk(database, migration, "indexing", "validating", "ready", "switched")
 
 
 @pytest.fixture

@@ -10,18 +10,16 @@ from orchestrator.validation import judge
 from reembed.database import decisions, indexes, ledger, validations
 from reembed.database.connection import Connection
 from reembed.database.ledger import Migration
-from tests import installation
+from tests import steps
 
 
 @pytest.fixture
 def embedded(database: Connection, settings: Settings, migration: Migration) -> Migration:
     """Every document embedded, in state `ready`, and nobody judged."""
-    installation.embed(settings, migration, 1, 2, 3)
+    steps.embed(settings, migration, 1, 2, 3)
     indexes.build_pending(database, migration)
     indexes.build(database, migration, 12)
-    for state in ("indexing", "validating", "ready"):
-        ledger.change_state(database, ledger.get(database, migration.id), state)
-    return ledger.get(database, migration.id)
+    return steps.walk(database, migration, "indexing", "validating", "ready")
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 
 import psycopg
@@ -13,6 +13,7 @@ from orchestrator import checks, progress
 from reembed.database import chunks, connection, documents, queries
 from reembed.database.connection import Connection
 from reembed.database.ledger import Migration
+from tests import waiting
 from workers import backfill, drain, governor
 from workers.tools import Tools
 
@@ -61,13 +62,6 @@ def _sleep(session: Connection) -> None:
         session.execute("SELECT pg_sleep(60)")
 
 
-def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-
-
 def reason(database: Connection, migration: Migration) -> str:
     return progress.status(database, migration).waiting_for or ""
 
@@ -82,9 +76,9 @@ def test_a_worker_stands_still_while_too_many_sessions_are_at_work_and_says_so(
     governed = settings.model_copy(update={"govern_active_sessions": 2, "chunk_lease_seconds": 1.0})
     with ExitStack() as busy:
         busy.enter_context(at_work(settings.database, 3))
-        until(lambda: others(database) == 3)
+        waiting.until(lambda: others(database) == 3)
         with working(governed, migration) as worker:
-            until(lambda: "sessions of others" in reason(database, migration))
+            waiting.until(lambda: "sessions of others" in reason(database, migration))
             assert reason(database, migration) == (
                 "the database: 3 sessions of others are at work, over GOVERN_ACTIVE_SESSIONS=2"
             )
@@ -108,12 +102,12 @@ def test_sessions_of_our_own_are_not_others(database: Connection, settings: Sett
         active = (
             "SELECT count(*) FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(60)' AND state = 'active'"
         )
-        until(lambda: database.execute(active).fetchall() == [(1,)])
+        waiting.until(lambda: database.execute(active).fetchall() == [(1,)])
         assert others(database) == 0
         ours.cancel_safe()
         thread.join()
     with at_work(settings.database, 2):
-        until(lambda: others(database) == 2)
+        waiting.until(lambda: others(database) == 2)
 
 
 def test_a_worker_slows_down_while_writing_is_slow(
@@ -128,7 +122,7 @@ def test_a_worker_slows_down_while_writing_is_slow(
     )
     slowly = {"govern_write_milliseconds": 100.0, "embed_batch_size": 1, "embed_concurrency": 1}
     with working(settings.model_copy(update=slowly), migration):
-        until(lambda: "writing a batch takes" in reason(database, migration))
+        waiting.until(lambda: "writing a batch takes" in reason(database, migration))
         assert reason(database, migration).startswith("the database: writing a batch takes 3")
         # The first one, and one a second
         time.sleep(2.5)
@@ -143,7 +137,7 @@ def test_a_worker_that_is_held_and_told_to_leave_gives_its_chunk_back(
 ) -> None:
     governed = settings.model_copy(update={"govern_active_sessions": 1})
     with at_work(settings.database, 2), working(governed, migration):
-        until(lambda: "sessions of others" in reason(database, migration))
+        waiting.until(lambda: "sessions of others" in reason(database, migration))
         monkeypatch.setattr(drain, "requested", lambda: True)
     counts = chunks.count(database, migration.id)
     assert (counts.running, counts.done, counts.pending) == (0, 0, 3)

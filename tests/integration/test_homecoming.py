@@ -17,7 +17,7 @@ from reembed.database import storage as vector_storage
 from reembed.database.connection import Connection
 from reembed.database.ledger import Migration
 from reembed.retrieval import Retriever
-from tests import installation
+from tests import installation, steps
 from tests.integration.test_companion import another, wait_until_blocked
 from tests.integration.test_old_column import catch_up
 
@@ -40,7 +40,7 @@ def _small_and_impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def switched(database: Connection, settings: Settings, migration: Migration) -> Migration:
-    installation.embed(settings, migration, 1, 2, 3)
+    steps.embed(settings, migration, 1, 2, 3)
     return switch(database, migration)
 
 
@@ -48,9 +48,7 @@ def switch(database: Connection, migration: Migration) -> Migration:
     documents.mark_pending(database, migration)
     indexes.build_pending(database, migration)
     indexes.build(database, migration, 12)
-    for state in ("indexing", "validating", "ready", "switched"):
-        ledger.change_state(database, ledger.get(database, migration.id), state)
-    return ledger.get(database, migration.id)
+    return steps.walk(database, migration, "indexing", "validating", "ready", "switched")
 
 
 @pytest.fixture
@@ -236,7 +234,7 @@ def test_a_session_that_writes_before_and_after_the_old_column_is_gone_meets_no_
     vector_storage.expand(database, migration)
     chunks.plan(database, migration)
     ledger.change_state(database, migration, "backfilling")
-    installation.embed(settings, migration, 1)
+    steps.embed(settings, migration, 1)
     migration = switch(database, migration)
     with another(database) as application:
         for number in range(7):

@@ -5,9 +5,9 @@ import shutil
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import Any
 
 import psycopg
 import pytest
@@ -21,10 +21,9 @@ from reembed.database import building, connection, indexes, ledger, queries
 from reembed.database.connection import Connection
 from reembed.database.ledger import Migration
 from reembed.database.tuning import Tuning
-from tests import installation
+from tests import installation, waiting
 
 SETTINGS = ("statement_timeout", "maintenance_work_mem", "max_parallel_maintenance_workers")
-Found = TypeVar("Found")
 
 
 @pytest.fixture
@@ -120,15 +119,6 @@ def built_beside(settings: Settings, migration: Migration) -> Iterator[tuple[int
         assert not thread.is_alive()
 
 
-def until(look: Callable[[], Found | None]) -> Found:
-    """The first answer within ten seconds."""
-    deadline = time.monotonic() + 10
-    while (found := look()) is None:
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    return found
-
-
 def test_status_says_which_process_holds_up_the_index(
     database: Connection, settings: Settings, ready_to_index: Migration
 ) -> None:
@@ -139,7 +129,7 @@ def test_status_says_which_process_holds_up_the_index(
         return status if found and found.held_up_by and found.index else None
 
     with built_beside(settings, ready_to_index):
-        status = until(held_up)
+        status = waiting.until(held_up)
         found = status.index_progress
         assert found is not None
         assert found.index == ready_to_index.table.new_index
@@ -172,7 +162,7 @@ def test_an_abort_ends_a_build_that_would_hold_it_up(
         thread = threading.Thread(target=build, args=(builder,))
         thread.start()
         # It waits for a snapshot that is older; the table itself is free
-        until(lambda: (found := building.progress(database, table)) and found.held_up_by)
+        waiting.until(lambda: (found := building.progress(database, table)) and found.held_up_by)
         flag.abort(database, ready_to_index)
         thread.join(10)
         older.rollback()
@@ -217,7 +207,9 @@ def test_an_index_whose_build_was_interrupted_is_built_anew(
     database.execute(sql.SQL("DROP INDEX {}").format(sql.Identifier(ready_to_index.table.new_index)))
     with built_beside(settings, ready_to_index) as (process, thread):
         # It waits for the older transaction: only then is the index in the catalog, and not valid yet
-        until(lambda: (found := building.progress(database, ready_to_index.table)) and found.held_up_by)
+        waiting.until(
+            lambda: (found := building.progress(database, ready_to_index.table)) and found.held_up_by
+        )
         database.execute("SELECT pg_terminate_backend(%s)", [process])
         thread.join(10)
         valid, _, leftover = options(database, ready_to_index)

@@ -14,7 +14,7 @@ from reembed.database import chunks, documents, ledger, validations
 from reembed.database import storage as vector_storage
 from reembed.database.connection import Connection
 from reembed.database.ledger import Migration
-from tests import installation
+from tests import installation, steps
 from tests.integration.conftest import BOTH_STORAGES
 
 COUNT = 420
@@ -43,8 +43,7 @@ def fill(
     migration = start.create(database, changed, checks.documents_table(database, changed))
     vector_storage.expand(database, migration)
     chunks.plan(database, migration)
-    for state in ("backfilling", "indexing", "validating"):
-        ledger.change_state(database, ledger.get(database, migration.id), state)
+    steps.walk(database, migration, "backfilling", "indexing", "validating")
     for (number,) in database.execute("SELECT number FROM reembed.chunks").fetchall():
         claim = chunks.claim(database, migration.id, number, owner="test", lease_seconds=30, max_strikes=3)
         assert claim is not None

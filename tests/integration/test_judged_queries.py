@@ -17,7 +17,7 @@ from orchestrator.validation.verdict import Verdict
 from reembed.database import chunks, documents, ledger, storage, validations
 from reembed.database.connection import Connection
 from reembed.database.ledger import Migration
-from tests import installation
+from tests import installation, steps
 
 QUERIES = 120
 
@@ -44,8 +44,7 @@ def filled(
     migration = start.create(database, environment, checks.documents_table(database, settings))
     storage.expand(database, migration)
     chunks.plan(database, migration)
-    for state in ("backfilling", "indexing", "validating"):
-        ledger.change_state(database, ledger.get(database, migration.id), state)
+    steps.walk(database, migration, "backfilling", "indexing", "validating")
     claim = chunks.claim(database, migration.id, 1, owner="test", lease_seconds=30, max_strikes=3)
     assert claim is not None
     rows = documents.fetch_batch(database, migration, claim, after=None, limit=len(collection))

@@ -11,7 +11,7 @@ from reembed.database import chunks, documents, indexes, ledger
 from reembed.database.connection import Connection
 from reembed.database.ledger import Migration
 from reembed.settings import Model
-from tests import installation
+from tests import installation, steps
 from tests.integration.conftest import BOTH_STORAGES
 from workers import sides
 
@@ -24,11 +24,9 @@ def switched(
     database: Connection, settings: Settings, migration: Migration, nothing_published: None
 ) -> Migration:
     """Every document embedded, and the flag switched."""
-    installation.embed(settings, migration, 1, 2, 3)
+    steps.embed(settings, migration, 1, 2, 3)
     indexes.build_pending(database, migration)
-    for state in ("indexing", "validating", "ready", "switched"):
-        ledger.change_state(database, ledger.get(database, migration.id), state)
-    return ledger.get(database, migration.id)
+    return steps.walk(database, migration, "indexing", "validating", "ready", "switched")
 
 
 def catch_up(database: Connection, settings: Settings, migration: Migration) -> None:
@@ -36,7 +34,7 @@ def catch_up(database: Connection, settings: Settings, migration: Migration) -> 
     for _ in range(2):
         advance.advance(database, settings, migration.id)
         waiting = database.execute("SELECT number FROM reembed.chunks WHERE state = 'pending'").fetchall()
-        installation.embed(settings, migration, *(row[0] for row in waiting))
+        steps.embed(settings, migration, *(row[0] for row in waiting))
 
 
 def wrong_old_vectors(database: Connection) -> list[int]:
@@ -96,7 +94,7 @@ def test_an_old_vector_that_was_missing_before_the_migration_is_known_to_be_miss
         database.execute("ALTER TABLE documents DISABLE TRIGGER USER")
         database.execute("UPDATE documents SET embedding = NULL WHERE id = 7")
         database.execute("ALTER TABLE documents ENABLE TRIGGER USER")
-    installation.embed(settings, migration, 1, 2, 3)
+    steps.embed(settings, migration, 1, 2, 3)
     assert suffering(database, migration) == (1, 0)
 
 

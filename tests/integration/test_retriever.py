@@ -14,7 +14,7 @@ from reembed.database.connection import Connection
 from reembed.database.ledger import Migration
 from reembed.embedding.provider import Provider
 from reembed.retrieval import Retriever, cache
-from tests import installation
+from tests import installation, steps
 from tests.integration.conftest import BOTH_STORAGES
 
 pytestmark = BOTH_STORAGES
@@ -28,9 +28,8 @@ def settings(settings: Settings) -> Settings:
 
 @pytest.fixture
 def ready(database: Connection, settings: Settings, migration: Migration) -> Migration:
-    installation.embed(settings, migration, 1, 2, 3)
-    for state in ("indexing", "validating", "ready"):
-        ledger.change_state(database, ledger.get(database, migration.id), state)
+    steps.embed(settings, migration, 1, 2, 3)
+    steps.walk(database, migration, "indexing", "validating", "ready")
     indexes.build(database, migration, 12)
     return ledger.get(database, migration.id)
 

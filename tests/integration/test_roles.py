@@ -16,7 +16,7 @@ from orchestrator.embedded.process import CHECKOUT
 from reembed.database import chunks, connection, indexes, ledger, validations
 from reembed.database import storage as vector_storage
 from reembed.retrieval import Retriever
-from tests import installation
+from tests import installation, steps
 from tests.integration.conftest import BOTH_STORAGES
 
 GUIDE = (CHECKOUT / "docs/security.md").read_text()
@@ -84,9 +84,8 @@ def test_a_whole_migration_and_every_search_beside_it_need_no_more_than_the_guid
         vector_storage.expand(database, migration)
         chunks.plan(database, migration)
         ledger.change_state(database, migration, "backfilling")
-        installation.embed(ours, ledger.get(database, migration.id), 1, 2, 3)
-        for state in ("indexing", "validating"):
-            ledger.change_state(database, ledger.get(database, migration.id), state)
+        steps.embed(ours, ledger.get(database, migration.id), 1, 2, 3)
+        steps.walk(database, migration, "indexing", "validating")
         indexes.build_pending(database, migration)
         indexes.build(database, migration, COUNT)
         ledger.change_state(database, ledger.get(database, migration.id), "ready")

@@ -12,7 +12,7 @@ from orchestrator.embedded.stack import Stack
 from reembed.database import chunks, documents, ledger
 from reembed.database.connection import Connection
 from reembed.database.ledger import Migration
-from tests import installation
+from tests import steps
 
 _LATENCY_MS = 400
 
@@ -37,7 +37,7 @@ def test_small_chunks_are_done_together_while_the_provider_takes_its_time(
     stack: Stack, database: Connection, settings: Settings, migration: Migration
 ) -> None:
     before = len(stack.provider.arrivals())
-    installation.embed(settings, migration, 2, concurrency=settings.embed_concurrency)
+    steps.embed(settings, migration, 2, concurrency=settings.embed_concurrency)
     assert done(database, migration) == [1, 2, 3]
     assert documents.census(database, migration).embedded == 12
     # Side by side: the last request was sent before the first was answered
@@ -51,7 +51,7 @@ def test_no_more_is_in_flight_than_is_set(
     stack: Stack, database: Connection, settings: Settings, migration: Migration
 ) -> None:
     before = len(stack.provider.arrivals())
-    installation.embed(settings, migration, 1, concurrency=2)
+    steps.embed(settings, migration, 1, concurrency=2)
     first, second, *rest = stack.provider.arrivals()[before:]
     assert second - first < _LATENCY_MS / 1_000
     assert all(later - first >= _LATENCY_MS / 1_000 for later in rest)
@@ -62,14 +62,14 @@ def test_a_chunk_that_struck_is_left_to_its_own_message(
     database: Connection, settings: Settings, migration: Migration
 ) -> None:
     database.execute("UPDATE reembed.chunks SET strikes = 1 WHERE number = 3")
-    installation.embed(settings, migration, 1, concurrency=settings.embed_concurrency)
+    steps.embed(settings, migration, 1, concurrency=settings.embed_concurrency)
     assert done(database, migration) == [1, 2]
 
 
 def test_a_provider_that_answers_at_once_leaves_the_other_chunks_to_other_workers(
     database: Connection, settings: Settings, migration: Migration
 ) -> None:
-    installation.embed(settings, migration, 1, concurrency=settings.embed_concurrency)
+    steps.embed(settings, migration, 1, concurrency=settings.embed_concurrency)
     assert done(database, migration) == [1]
 
 
@@ -78,7 +78,7 @@ def test_chunks_that_were_taken_along_are_given_back_when_the_migration_is_pause
     database: Connection, settings: Settings, migration: Migration
 ) -> None:
     one_at_a_time = settings.model_copy(update={"embed_batch_size": 1, "chunk_lease_seconds": 0.3})
-    work = functools.partial(installation.embed, one_at_a_time, migration, 1, concurrency=6)
+    work = functools.partial(steps.embed, one_at_a_time, migration, 1, concurrency=6)
     thread = threading.Thread(target=work)
     thread.start()
     deadline = time.monotonic() + 10
