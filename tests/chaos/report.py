@@ -31,6 +31,7 @@ class Report:
     """Documents that were in flight at the faults, at most."""
     longest_idle: float
     """Seconds in an open transaction, doing nothing."""
+    idle_whose: str
     unsettled: str | None
     """Why the migration did not come to rest; None where it did."""
 
@@ -50,7 +51,9 @@ class Report:
         if self.repeated > self.in_flight:
             found.append(f"{self.repeated} texts embedded again, and only {self.in_flight} were in flight")
         if self.longest_idle > LONGEST_IDLE_SECONDS:
-            found.append(f"a session was idle in transaction for {self.longest_idle:.2f} s")
+            found.append(
+                f"a session was idle in transaction for {self.longest_idle:.2f} s: {self.idle_whose}"
+            )
         return found
 
     def table(self) -> str:

@@ -122,6 +122,7 @@ def _under_fire(
         repeated=repeated,
         in_flight=in_flight,
         longest_idle=sampler.longest,
+        idle_whose=sampler.whose,
         unsettled=unsettled,
     )
 

@@ -44,7 +44,10 @@ def test_a_write_of_unknown_outcome_may_have_happened_or_not_and_nothing_else() 
         ({"new": ("lost", 1)}, "new column: 1 documents lost"),
         ({"cleaned": ("stale", 2)}, "cleaned column: 2 documents stale"),
         ({"repeated": 101}, "101 texts embedded again, and only 100 were in flight"),
-        ({"longest_idle": 0.3}, "a session was idle in transaction for 0.30 s"),
+        (
+            {"longest_idle": 0.3, "idle_whose": "reembed worker, after: BEGIN"},
+            "a session was idle in transaction for 0.30 s: reembed worker, after: BEGIN",
+        ),
         ({"unsettled": "paused"}, "the migration did not come to rest: paused"),
     ],
 )
@@ -54,7 +57,7 @@ def test_a_run_fails_for_each_broken_promise(change: dict[str, object], failure:
         "states": {},
         "memories": [Memory({}, seconds=[0.002, 0.004])], "new": oracle.Findings(), "old": oracle.Findings(),
         "cleaned": oracle.Findings(), "embedded": 1_000, "repeated": 100, "in_flight": 100, "longest_idle": 0.01,
-        "unsettled": None,
+        "idle_whose": "", "unsettled": None,
     }  # fmt: skip
     for name, value in change.items():
         if isinstance(value, tuple):
