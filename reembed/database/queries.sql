@@ -601,6 +601,20 @@ ON CONFLICT (migration_id, k) DO UPDATE
    SET searches = reembed.shadows.searches + 1, overlap = reembed.shadows.overlap + EXCLUDED.overlap,
        overlap_squares = reembed.shadows.overlap_squares + EXCLUDED.overlap_squares
 
+-- count_requests --
+-- What one worker process counted since it last did. In the order of the key, as with searches
+INSERT INTO reembed.requests (migration_id, outcome, requests, seconds)
+SELECT v.migration_id, v.outcome, v.requests, v.seconds
+  FROM unnest(%(migrations)s::bigint[], %(outcomes)s::text[], %(requests)s::bigint[], %(seconds)s::float8[])
+       AS v(migration_id, outcome, requests, seconds)
+ ORDER BY v.migration_id, v.outcome
+ON CONFLICT (migration_id, outcome) DO UPDATE
+   SET requests = reembed.requests.requests + EXCLUDED.requests, seconds = reembed.requests.seconds + EXCLUDED.seconds
+
+-- list_requests --
+-- By outcome
+SELECT outcome, requests, seconds FROM reembed.requests WHERE migration_id = %(migration_id)s
+
 -- list_searches --
 -- Both sides, by class of duration
 SELECT side, milliseconds, searches, seconds FROM reembed.searches

@@ -1,6 +1,7 @@
 """`advance` against the ways in which a chord goes wrong: its callback early, twice or never, its messages lost."""
 
 import base64
+import dataclasses
 import json
 import time
 
@@ -126,13 +127,24 @@ def test_a_document_whose_row_the_database_refuses_is_recorded_and_its_neighbour
     assert documents.census(database, migration).embedded == 4
 
 
-def test_what_is_shown_of_a_message_names_no_document(
+def test_a_message_shows_its_migration_its_chunk_and_ids_that_are_numbers(
     database: Connection, settings: Settings, migration: Migration, broker: redis.Redis
 ) -> None:
     dispatch.publish(database, migration.id)
     messages = [json.loads(message) for message in broker.lrange("reembed:reembed.embed", 0, -1)]
     shown = {message["headers"]["argsrepr"] for message in messages}
-    assert shown == {f"migration {migration.id} chunk {number}" for number in (1, 2, 3)}
+    ranges = ("7-35", "42-70", "77-84")
+    assert shown == {
+        f"migration {migration.id} chunk {n}: ids {ids}" for n, ids in enumerate(ranges, start=1)
+    }
+
+
+def test_a_message_never_shows_a_key_that_is_a_text(migration: Migration) -> None:
+    keyed_by_text = dataclasses.replace(
+        migration, table=dataclasses.replace(migration.table, key_type="text")
+    )
+    chunk = {"number": 3, "first_id": "ada@example.org", "last_id": "bob@example.org"}
+    assert dispatch.label(keyed_by_text, chunk) == f"migration {migration.id} chunk 3"
 
 
 def test_messages_carry_integers_alone(
