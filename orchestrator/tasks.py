@@ -8,7 +8,7 @@ import psycopg
 from config.celery_app import app
 from config.settings import Settings
 from orchestrator import advance as advancing
-from reembed.database import connection, indexes, ledger
+from reembed.database import connection, indexes, ledger, overview
 from workers import logs
 
 _log = logging.getLogger(__name__)
@@ -26,7 +26,7 @@ def advance(migration_id: int) -> str:
 def advance_all() -> str:
     """Every migration that is under way takes its next steps; where they stand then."""
     with connection.connect(Settings.load().direct_database, "schedule") as database:
-        active = ledger.active(database)
+        active = overview.active(database)
     return "; ".join(map(_advance, active)) or "nothing is under way"
 
 

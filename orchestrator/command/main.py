@@ -19,6 +19,7 @@ _COMMANDS = {
     "plan": "plan",
     "start": "start",
     "status": "status",
+    "metrics": "metrics",
     "failures": "failures",
     "pause": "steer",
     "resume": "steer",

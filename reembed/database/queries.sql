@@ -521,6 +521,15 @@ SELECT * FROM reembed.migrations
 -- What the schedule looks after
 SELECT id FROM reembed.migrations WHERE state NOT IN ('planned', 'paused', 'failed', 'cleaned', 'aborted') ORDER BY id
 
+-- newest_migrations --
+-- What is shown of each table
+SELECT max(id) AS id FROM reembed.migrations GROUP BY schema_name, table_name ORDER BY id
+
+-- migration_states --
+-- What a migration can be in
+SELECT from_state AS state FROM reembed.transitions WHERE thing = 'migration'
+ UNION SELECT to_state FROM reembed.transitions WHERE thing = 'migration' ORDER BY state
+
 -- change_state --
 -- A compare-and-set: of two who try, one gets the row. Forbidden arrows are refused by the trigger
 UPDATE reembed.migrations SET state = %(to_state)s, reason = %(reason)s, changed_at = now()
