@@ -26,6 +26,7 @@ from orchestrator.validation import judge
 from reembed.database import chunks, documents, indexes, ledger, queries
 from reembed.database.connection import Connection, first_line
 from reembed.database.ledger import Migration
+from reembed.events import Event
 from workers import logs, sides
 
 _log = logging.getLogger(__name__)
@@ -142,7 +143,7 @@ def _catch_up(connection: Connection, migration: Migration, side: ledger.Side = 
 def _change(connection: Connection, migration: Migration, to_state: str) -> bool:
     changed = ledger.change_state(connection, migration, to_state)
     if changed:
-        _log.info("event=state migration=%s from=%s to=%s", migration.id, migration.state, to_state)
+        _log.info(Event("state", migration=migration.id, before=migration.state, state=to_state))
     return changed
 
 

@@ -15,6 +15,7 @@ import psycopg
 from reembed import errors
 from reembed.database import chunks, faults, ledger
 from reembed.database.connection import Connection, in_one_line
+from reembed.events import Event
 from workers import logs, sides
 from workers.loop import Loop
 from workers.telling import TO_NOBODY, Telling
@@ -40,7 +41,7 @@ def embed_chunk(tools: Tools, migration_id: int, number: int, telling: Telling =
         )
     )  # fmt: skip
     if claim is None:
-        _log.info("event=chunk_not_free migration=%s chunk=%s", migration_id, number)
+        _log.info(Event("chunk_not_free", migration=migration_id, chunk=number))
         return "another worker has it, or nobody should"
     migration = ask(lambda connection: ledger.get(connection, migration_id))
     model = sides.model(environment, migration, claim.side)
@@ -59,7 +60,7 @@ def _run(tools: Tools, migration: ledger.Migration, loop: Loop) -> str:
     try:
         loop.run()
     except errors.LeaseLost as error:
-        _log.warning("event=lease_lost reason=%r", str(error))
+        _log.warning(Event("lease_lost", migration=migration.id, chunk=loop.charged.number, reason=error))
         return str(error)
     except errors.Broken as error:
         return stop_migration(tools, migration, loop.charged, error)
@@ -75,7 +76,7 @@ def _give_back(tools: Tools, claim: chunks.Claim) -> None:
     """For whoever is free next, without a strike. Where the database is away, the lease runs out instead."""
     with contextlib.suppress(psycopg.Error, errors.ReembedError):
         tools.database.call(lambda connection: chunks.give_back(connection, claim))
-        _log.info("event=chunk_given_back migration=%s chunk=%s", claim.migration_id, claim.number)
+        _log.info(Event("chunk_given_back", migration=claim.migration_id, chunk=claim.number))
 
 
 def put_off(tools: Tools, claim: chunks.Claim, reason: str, seconds: float) -> str:
@@ -83,9 +84,7 @@ def put_off(tools: Tools, claim: chunks.Claim, reason: str, seconds: float) -> s
     tools.database.call(
         lambda connection: chunks.give_back(connection, claim, waiting_for=reason, retry_seconds=seconds)
     )
-    _log.warning(
-        "event=chunk_put_off migration=%s chunk=%s reason=%r", claim.migration_id, claim.number, reason
-    )
+    _log.warning(Event("chunk_put_off", migration=claim.migration_id, chunk=claim.number, reason=reason))
     return f"put off: {reason}"
 
 
@@ -95,7 +94,7 @@ def stop_migration(
     """No document and no chunk is to blame: pause the backfill with the reason until a person mends the cause."""
     put_off(tools, claim, str(error), tools.settings.rerun_failed_every_seconds)
     tools.database.call(lambda connection: _stop(connection, migration.id, claim.side, error))
-    _log.error("event=migration_stopped migration=%s reason=%r", migration.id, str(error))
+    _log.error(Event("migration_stopped", migration=migration.id, chunk=claim.number, reason=error))
     return FAILED + str(error)
 
 
@@ -113,17 +112,17 @@ def _fault_of_the_database_or_ours(
     tools: Tools, migration: ledger.Migration, claim: chunks.Claim, error: Exception
 ) -> str:
     """What is left: a database that does not come back in time, a right that is missing, and what nobody foresaw."""
-    where = (migration.id, claim.number)
+    where = {"migration": migration.id, "chunk": claim.number}
     if faults.passes(error):
         # Perhaps not even the ledger can be told. Then the lease runs out, and the schedule sees to the chunk
-        _log.warning("event=database_away migration=%s chunk=%s reason=%r", *where, in_one_line(error))
+        _log.warning(Event("database_away", **where, reason=in_one_line(error)))
         with contextlib.suppress(psycopg.Error, errors.ReembedError):
             put_off(tools, claim, f"the database: {in_one_line(error)}", tools.settings.chunk_lease_seconds)
         return f"put off: the database: {in_one_line(error)}"
     state = tools.database.call(lambda connection: ledger.get(connection, migration.id)).state
     if state in ("aborted", "cleaned"):
         # Where it wrote is gone
-        _log.info("event=migration_over migration=%s chunk=%s state=%s", *where, state)
+        _log.info(Event("migration_over", **where, state=state))
         return f"the migration is {state}"
     if faults.is_forbidden(error):
         return stop_migration(tools, migration, claim, faults.DatabaseForbids(reason=in_one_line(error)))
@@ -133,5 +132,5 @@ def _fault_of_the_database_or_ours(
             max_strikes=tools.settings.max_chunk_attempts, retry_seconds=tools.settings.rerun_failed_every_seconds,
         )
     )  # fmt: skip
-    logs.failure(_log, "chunk_failed", error, migration=migration.id, chunk=claim.number)
+    logs.failure(_log, "chunk_failed", error, **where)
     return FAILED + in_one_line(error)

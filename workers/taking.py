@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from reembed import settings
 from reembed.database import chunks, ledger
 from reembed.database.connection import Connection
+from reembed.events import Event
 from workers import batches
 from workers.duplicates import Duplicates
 from workers.telling import Telling
@@ -148,4 +149,4 @@ class Taking:
 
         self._tools.database.call(finish)
         self.held.remove(held)
-        _log.info("event=chunk_done migration=%s chunk=%s", held.claim.migration_id, held.claim.number)
+        _log.info(Event("chunk_done", migration=held.claim.migration_id, chunk=held.claim.number))

@@ -8,6 +8,7 @@ from celery.worker.request import Request
 
 from config.celery_app import app
 from reembed.database import connection
+from reembed.events import Event
 from workers import backfill, logs, tools
 from workers.telling import Telling
 
@@ -59,4 +60,4 @@ def _send_progress(task_id: str, worker: str, done: int, total: int) -> None:
             )
     except Exception as error:
         # Nobody's work depends on it
-        _log.debug("event=progress_untold reason=%r", connection.in_one_line(error))
+        _log.debug(Event("progress_untold", reason=connection.in_one_line(error)))
