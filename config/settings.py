@@ -96,6 +96,8 @@ class Settings(settings.Settings):
 
     # Of workers, control worker and beat
     log_format: LogFormat = "logfmt"
+    # Where traces go, with the extra `tracing`; empty: nowhere
+    otel_exporter_otlp_endpoint: str = ""
 
     @property
     def database(self) -> str:

@@ -8,6 +8,7 @@ from reembed import errors
 from reembed.database.requests import Outcome
 from reembed.embedding.provider import Provider
 from reembed.embedding.wire import Embedded
+from workers import tracing
 from workers.quota import Quota
 from workers.ruler import Ruler
 
@@ -38,7 +39,8 @@ def ask(
     outcome: Outcome = "broken"
     began = time.monotonic()
     try:
-        answer = provider.embed_documents(texts)
+        with tracing.span("provider request", texts=len(texts), tokens_estimated=estimated):
+            answer = provider.embed_documents(texts)
         outcome = "answered"
     except errors.ProviderOverloaded as overload:
         outcome = "rate_limited"

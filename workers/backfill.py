@@ -16,7 +16,7 @@ from reembed import errors
 from reembed.database import chunks, faults, ledger
 from reembed.database.connection import Connection, in_one_line
 from reembed.events import Event
-from workers import logs, sides
+from workers import logs, sides, tracing
 from workers.loop import Loop
 from workers.telling import TO_NOBODY, Telling
 from workers.tools import Tools
@@ -48,7 +48,8 @@ def embed_chunk(tools: Tools, migration_id: int, number: int, telling: Telling =
     if model is None:
         return put_off(tools, claim, sides.NO_OLD_MODEL, environment.rerun_failed_every_seconds)
     loop = Loop(tools, migration, claim, model, telling)
-    became = _run(tools, migration, loop)
+    with tracing.span("embed chunk", migration=migration_id, chunk=number, attempt=claim.attempt) as told:
+        told["became"] = became = _run(tools, migration, loop)
     for left in loop.taking.left:
         _give_back(tools, left)
     with contextlib.suppress(psycopg.Error, errors.ReembedError):

@@ -10,6 +10,7 @@
    of its time slice). Leaving means: no new request, commit what is in flight, give the chunks back.
 """
 
+import contextvars
 import functools
 import threading
 import time
@@ -114,7 +115,8 @@ class Loop:
 
     def _fill(self) -> None:
         while self._wanted and self._has_room() and (taken := self.taking.next()):
-            self._in_flight[self._tools.executor.submit(self._embed, taken[1])] = taken
+            in_context = contextvars.copy_context().run
+            self._in_flight[self._tools.executor.submit(in_context, self._embed, taken[1])] = taken
 
     def _has_room(self) -> bool:
         """For one more request in flight or ready, unless the database is to be spared."""

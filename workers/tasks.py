@@ -4,12 +4,14 @@ import functools
 import logging
 from typing import TYPE_CHECKING, Any
 
+from celery import signals
 from celery.worker.request import Request
 
 from config.celery_app import app
+from config.settings import Settings
 from reembed.database import connection
 from reembed.events import Event
-from workers import backfill, logs, tools
+from workers import backfill, logs, tools, tracing
 from workers.telling import Telling
 
 if TYPE_CHECKING:
@@ -29,6 +31,16 @@ class ChunkRequest(Request):
             super().send_event("task-failed", exception=reason, traceback="")
         else:
             super().send_event(type, **fields)
+
+
+@signals.worker_process_init.connect
+def _begin_traces(**_: Any) -> None:
+    tracing.begin(Settings.load())
+
+
+@signals.worker_process_shutdown.connect
+def _end_traces(**_: Any) -> None:
+    tracing.end()
 
 
 @app.task(name="reembed.embed_chunk", bind=True, Request=ChunkRequest)
