@@ -942,6 +942,11 @@ CREATE TRIGGER {insert_trigger} BEFORE INSERT ON {table}
 -- Also under logical replication
 ALTER TABLE {table} ENABLE ALWAYS TRIGGER {insert_trigger}
 
+-- count_triggers --
+-- Those that stand on the documents table and fire whatever the role of the session
+SELECT count(*) AS standing FROM pg_trigger
+ WHERE tgrelid = %(table)s::regclass AND tgname LIKE '~reembed%%' AND tgenabled = 'A'
+
 -- drop_trigger_function --
 -- Goes with the trigger
 DROP FUNCTION IF EXISTS {trigger_function}()
