@@ -2,10 +2,10 @@
 FROM python:3.12.12-slim-bookworm AS build
 WORKDIR /app
 RUN python -m venv /venv
-COPY pyproject.toml README.md LICENSE ./
+COPY pyproject.toml README.md LICENSE deploy/constraints.txt ./
 COPY reembed ./reembed
 # Not editable: the wheel brings the library and the command, the other rooms stand beside it
-RUN /venv/bin/pip install --no-cache-dir '.[application]'
+RUN /venv/bin/pip install --no-cache-dir --constraint constraints.txt '.[application,tracing]'
 
 FROM python:3.12.12-slim-bookworm
 RUN useradd --system --uid 10001 --no-create-home reembed

@@ -10,7 +10,7 @@ SEED ?= 1
 BENCH ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test unit lint format bench chaos docs screenshots clean
+.PHONY: help setup demo up test unit lint format bench chaos docs pins screenshots clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/\1\t\2/' | expand -t 12
@@ -57,6 +57,13 @@ chaos: setup ## a migration under fire: make chaos SECONDS=600 SEED=1
 
 docs: setup ## the documents as a site, in docs/_build/html; a link that leads nowhere fails
 	$(BIN)/sphinx-build -q -W --keep-going -b html docs docs/_build/html
+
+pins: ## what the image installs, for its Python: make pins PYTHON=python3.12
+	rm -rf $(VENV)-pins && $(PYTHON) -m venv $(VENV)-pins
+	$(VENV)-pins/bin/python -m pip install --quiet '.[application,tracing]'
+	(echo '# What the image installs, version by version: make pins PYTHON=python3.12'; \
+	  $(VENV)-pins/bin/python -m pip freeze --exclude reembed) > deploy/constraints.txt
+	rm -rf $(VENV)-pins
 
 screenshots: setup ## pictures of the report for docs/, with Chromium
 	$(BIN)/python -m tests.screenshots

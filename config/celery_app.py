@@ -4,8 +4,10 @@ Every setting has its reason beside it. The principle: the ledger in Postgres is
 messages are small, may be lost or doubled, and no result is kept.
 """
 
+import functools
 import logging
 import sys
+from pathlib import Path
 from typing import Any
 
 from celery import Celery, signals
@@ -120,3 +122,15 @@ app.add_defaults(lambda: configuration(_settings_or_exit()))
 def _format_logs(logger: logging.Logger, **_: Any) -> None:
     for handler in logger.handlers:
         handler.setFormatter(logs.Formatter(_settings_or_exit().log_format))
+
+
+@functools.cache
+def _heartbeat_file() -> Path | None:
+    named = _settings_or_exit().heartbeat_file
+    return Path(named) if named else None
+
+
+@signals.heartbeat_sent.connect
+def _tell_the_healthcheck(**_: Any) -> None:
+    if file := _heartbeat_file():
+        file.touch()

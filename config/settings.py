@@ -96,6 +96,8 @@ class Settings(settings.Settings):
 
     # Of workers, control worker and beat
     log_format: LogFormat = "logfmt"
+    # Touched by a worker with each heartbeat that the broker took; empty: none
+    heartbeat_file: str = ""
     # Where traces go, with the extra `tracing`; empty: nowhere
     otel_exporter_otlp_endpoint: str = ""
 

@@ -21,11 +21,15 @@ def chunk(tasks: dict[str, dict[str, Any]]) -> dict[str, Any]:
 def test_flower_shows_progress_while_a_chunk_runs_and_the_reason_where_one_fails(
     new_installation: Callable[..., Installation], tmp_path: Path
 ) -> None:
-    made = new_installation(CHUNK_SIZE="400", EMBED_BATCH_SIZE="20", EMBED_CONCURRENCY="1")
+    made = new_installation(
+        CHUNK_SIZE="400", EMBED_BATCH_SIZE="20", EMBED_CONCURRENCY="1", HEARTBEAT_FILE=str(tmp_path / "alive")
+    )
     provider = made.stack.provider
     with made.connect() as database:
         installation.make_table(database, sql.Identifier("documents"), installation.texts(400), indexed=False)
     with made.processes(), flower.beside(made) as watched:
+        # What the healthcheck of a container looks at
+        waiting.until((tmp_path / "alive").exists, seconds=30)
         # Only whoever has the account sees anything, and nobody changes anything
         assert [watched.status("/tasks", account=account) for account in (None, "ops:guessed")] == [401, 401]
         assert watched.status("/api/workers") == 200

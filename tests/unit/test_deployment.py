@@ -3,6 +3,7 @@
 import importlib
 import re
 import shlex
+import tomllib
 from typing import Any
 
 import pytest
@@ -35,6 +36,13 @@ SERVICE_KEYS = {
 }  # fmt: skip
 HEALTHCHECK_KEYS = {"test", "interval", "timeout", "retries", "start_period"}
 DURATION = re.compile(r"\d+[smh]")
+
+
+def test_the_metrics_are_served_by_both_in_the_same_way() -> None:
+    words = shlex.split(re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", PROCFILE["metrics"]))
+    assert words[0] == "exec"
+    # Inside its container it listens to all; no port is published
+    assert SERVICES["metrics"]["command"] == [*words[1:], "--host=0.0.0.0"]
 
 
 def celery_command(role: str) -> list[str]:
@@ -114,12 +122,10 @@ def test_every_service_that_goes_on_is_checked_seldom_enough(name: str) -> None:
     check = SERVICES[name]["healthcheck"]
     words = " ".join(check["test"])
     assert DURATION.fullmatch(check["interval"])
-    if "celery" in words:
-        # An interpreter a time. It asks the node that this container is, and no other
-        assert check["interval"] == "60s"
-        command = SERVICES[name]["command"]
-        node = command[command.index("-n") + 1] if "-n" in command else "celerybeat@%h"
-        assert f'-d "{node.replace("%h", "$$(hostname)")}"' in words
+    # An interpreter a time would cost more than what it looks after
+    assert "celery" not in words
+    if name in ("worker", "control"):
+        assert SERVICES[name]["environment"]["HEARTBEAT_FILE"] in words
 
 
 @pytest.mark.parametrize("name", OURS)
@@ -173,6 +179,18 @@ def test_flower_is_not_started_without_a_password() -> None:
     assert PROCFILE["flower"].startswith(': "${FLOWER_BASIC_AUTH:?')
     assert "--address=127.0.0.1" in PROCFILE["flower"]
     assert "${FLOWER_BASIC_AUTH:?" in SERVICES["flower"]["environment"]["FLOWER_BASIC_AUTH"]
+
+
+def test_the_image_installs_what_is_pinned_and_all_of_it() -> None:
+    assert "--constraint constraints.txt" in DOCKERFILE
+    pinned = dict(
+        re.findall(r"^([\w.-]+)==(\S+)$", (CHECKOUT / "deploy" / "constraints.txt").read_text(), re.MULTILINE)
+    )
+    project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"]
+    wanted = [*project["dependencies"], *extras["application"], *extras["tracing"]]
+    named = {re.split(r"[\[<>=; ]", line)[0].lower().replace("_", "-") for line in wanted}
+    assert named <= {name.lower().replace("_", "-") for name in pinned}
 
 
 def test_the_image_starts_a_worker() -> None:
