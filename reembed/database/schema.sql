@@ -272,6 +272,13 @@ BEGIN
     RETURN coalesce((SELECT e.era FROM reembed.eras e WHERE e.schema_name = $1 AND e.table_name = $2), 0);
 END $$;
 
+-- Chunks that workers could be at now, for whoever scales them. May be called by whoever may use the schema
+CREATE FUNCTION reembed.workload() RETURNS bigint
+    LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    SELECT count(*) FROM reembed.chunks c JOIN reembed.migrations m ON m.id = c.migration_id
+     WHERE c.state IN ('pending', 'running') AND m.state NOT IN ('planned', 'paused', 'failed', 'cleaned', 'aborted')
+$$;
+
 -- The flag: which column to search, of which table (`searched_table`), and the model that a query for it must be
 -- embedded with. One row for each table that ever had a migration; a canary's part of the keys reads the new column
 CREATE VIEW reembed.flags AS

@@ -1,6 +1,7 @@
 """What Prometheus is told, beside what the ledger and `status` say."""
 
 import urllib.request
+from typing import Any
 
 import prometheus_client
 import pytest
@@ -109,3 +110,16 @@ def test_a_table_is_not_counted_at_each_scrape_but_a_change_of_state_is_seen_at_
     assert value(samples, "state", state="switched") == 1
     assert value(samples, "canary_percent") == 100
     assert value(samples, "documents", state="pending") == 1
+
+
+def test_the_workload_is_what_workers_could_be_at_now(
+    settings: Settings, migration: ledger.Migration, database: Connection
+) -> None:
+    def workload() -> Any:
+        return database.execute("SELECT reembed.workload()").fetchall()
+
+    assert workload() == [(3,)]
+    steps.embed(settings, migration, 1)
+    assert workload() == [(2,)]
+    ledger.change_state(database, migration, "paused")
+    assert workload() == [(0,)]

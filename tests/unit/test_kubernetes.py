@@ -1,0 +1,108 @@
+"""The manifests: sound by Kubernetes's own schemas, and the same processes as the Procfile's."""
+
+from typing import Any
+
+import kubernetes_validate
+import pytest
+import yaml
+
+from config.settings import Settings
+from orchestrator.embedded.process import CHECKOUT
+from tests.unit.test_deployment import ROLES, SECRET, celery_command
+
+VERSIONS = ("1.31", "1.37")
+DIRECTORY = CHECKOUT / "deploy" / "kubernetes"
+OBJECTS: list[dict[str, Any]] = [
+    item
+    for path in sorted(DIRECTORY.glob("*.yaml"))
+    if path.name != "kustomization.yaml"
+    for item in yaml.safe_load_all(path.read_text())
+]
+PODS = {
+    item["metadata"]["name"]: item["spec"]["template"]["spec"]
+    for item in OBJECTS
+    if item["kind"] == "Deployment"
+}
+# By hand, from KEDA's custom resource definitions: no package has a schema of them that Python reads
+KEDA = {
+    "TriggerAuthentication": {"secretTargetRef"},
+    "ScaledObject": {
+        "scaleTargetRef", "minReplicaCount", "maxReplicaCount", "pollingInterval", "cooldownPeriod", "triggers"
+    },
+}  # fmt: skip
+
+
+def of_kind(kind: str) -> list[dict[str, Any]]:
+    return [item for item in OBJECTS if item["kind"] == kind]
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize(
+    "item",
+    [item for item in OBJECTS if item["kind"] not in KEDA],
+    ids=lambda item: f"{item['kind']} {item['metadata']['name']}",
+)
+def test_the_schema_knows_every_field(item: dict[str, Any], version: str) -> None:
+    kubernetes_validate.validate(item, version, strict=True)
+
+
+@pytest.mark.parametrize("kind", KEDA)
+def test_keda_knows_every_field(kind: str) -> None:
+    (item,) = of_kind(kind)
+    assert item["apiVersion"] == "keda.sh/v1alpha1"
+    assert set(item["spec"]) <= KEDA[kind]
+
+
+def test_the_scaler_asks_for_what_the_ledger_offers_and_scales_what_there_is() -> None:
+    (scaled,), (account,) = of_kind("ScaledObject"), of_kind("TriggerAuthentication")
+    (trigger,) = scaled["spec"]["triggers"]
+    schema = (CHECKOUT / "reembed" / "database" / "schema.sql").read_text()
+    assert trigger["metadata"]["query"] == "SELECT reembed.workload()"
+    assert "CREATE FUNCTION reembed.workload()" in schema
+    assert trigger["authenticationRef"]["name"] == account["metadata"]["name"]
+    assert scaled["spec"]["scaleTargetRef"]["name"] in PODS
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_a_pod_runs_the_command_of_the_procfile(role: str) -> None:
+    (container,) = PODS[role]["containers"]
+    # In a pod Flower listens to all; nobody reaches it but by a port that is forwarded
+    assert container["args"] == [word.replace("127.0.0.1", "0.0.0.0") for word in celery_command(role)]  # noqa: S104
+
+
+def test_every_file_is_applied_and_no_other() -> None:
+    kustomization = yaml.safe_load((DIRECTORY / "kustomization.yaml").read_text())
+    assert set(kustomization["resources"]) == {path.name for path in DIRECTORY.glob("*.yaml")} - {
+        "kustomization.yaml"
+    }
+
+
+@pytest.mark.parametrize("name", sorted(PODS))
+def test_a_pod_may_do_nothing_that_it_does_not_need(name: str) -> None:
+    pod = PODS[name]
+    assert pod["automountServiceAccountToken"] is False
+    assert pod["securityContext"]["runAsNonRoot"] is True
+    assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    (container,) = pod["containers"]
+    assert container["securityContext"] == {
+        "allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]}
+    }  # fmt: skip
+    assert "memory" in container["resources"]["limits"]
+    assert "livenessProbe" in container or "readinessProbe" in container
+
+
+def test_no_secret_is_in_a_manifest_and_every_variable_is_one() -> None:
+    (configuration,) = of_kind("ConfigMap")
+    assert set(configuration["data"]) <= {name.upper() for name in Settings.model_fields}
+    assert not [name for name in configuration["data"] if SECRET.search(name)]
+    assert not of_kind("Secret")
+
+
+def test_of_beat_there_is_one_and_a_budget_keeps_workers_and_control() -> None:
+    (beat,) = [item for item in of_kind("Deployment") if item["metadata"]["name"] == "beat"]
+    assert (beat["spec"]["replicas"], beat["spec"]["strategy"]) == (1, {"type": "Recreate"})
+    kept = [
+        item["spec"]["selector"]["matchLabels"]["app.kubernetes.io/component"]
+        for item in of_kind("PodDisruptionBudget")
+    ]
+    assert sorted(kept) == ["control", "worker"]
