@@ -625,6 +625,16 @@ SELECT (pg_current_wal_lsn() - '0/0'::pg_lsn)::bigint AS written,
 -- Whether this role sees what sessions of other roles are at
 SELECT pg_has_role('pg_read_all_stats', 'USAGE') AS may
 
+-- ledger_rights --
+-- Whether this role may make the ledger where there is none, and write to it where there is
+SELECT current_user AS role, current_database() AS database, n.oid IS NOT NULL AS stands,
+       has_database_privilege(current_database(), 'CREATE') AS may_install,
+       n.oid IS NULL OR has_schema_privilege(n.oid, 'USAGE') AND has_schema_privilege(n.oid, 'CREATE')
+           AND (SELECT bool_and(has_table_privilege(c.oid, p.name))
+                  FROM pg_class c CROSS JOIN unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) p (name)
+                 WHERE c.relnamespace = n.oid AND c.relkind = 'r') AS may_write
+  FROM (VALUES (1)) always LEFT JOIN pg_namespace n ON n.nspname = 'reembed'
+
 -- describe_table --
 -- The user's table, as the catalog has it; no row where there is none
 SELECT n.nspname AS schema, c.relname AS name, c.relkind AS kind, greatest(c.reltuples, 0)::bigint AS estimated_rows,
