@@ -16,6 +16,7 @@ from reembed.database import connection
 # In the order in which they are used. Loaded when used: `status` need not wait for what `start` needs
 _COMMANDS = {
     "demo": "demo",
+    "doctor": "doctor",
     "plan": "plan",
     "start": "start",
     "status": "status",

@@ -13,6 +13,9 @@ from reembed.database.table import Storage
 # Ordinary and partitioned tables
 _TABLE_KINDS = {"r", "p"}
 
+LEAVES = {"leaves": queries.compose("leaves")}
+"""For queries about what is on the disk: a partitioned table has nothing there, its partitions have."""
+
 
 class NewColumnExists(errors.Usage):
     """The table {table} already has a column {column}, and no migration of ours made it.

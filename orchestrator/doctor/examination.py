@@ -1,0 +1,160 @@
+"""The examination: every check in turn, each by itself, so that none hides what another would have found.
+
+Each look at the database is a transaction of its own that can only read. Not by a setting of the session: behind a
+pooler that nobody told us of, it would outlast us, in a session that is an application's by then.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+
+from config.settings import Settings
+from orchestrator import checks
+from orchestrator import start as starting
+from orchestrator.doctor import (
+    clocks,
+    database,
+    forecast,
+    old_model,
+    pooler,
+    processes,
+    provider,
+    refusals,
+    replication,
+    table,
+)
+from orchestrator.doctor.finding import Finding, ordered
+from reembed import errors
+from reembed.database import connection, queries
+from reembed.database.catalog import Description
+from reembed.database.connection import Connection
+
+# A person waits, and a lock that somebody holds on the table is no reason to hang
+_LIMITS = {"statement_timeout": "30s", "lock_timeout": "5s"}
+
+
+def examine(settings: Settings) -> list[Finding]:
+    """Everything: the database, the table, the processes, and both models by a real call each. The worst first."""
+    examination = _Examination(settings)
+    try:
+        # Nothing is prepared and nothing is set: the pooler that we look for may be there
+        with connection.connect(settings.direct_database, "doctor", pooled=True) as ours:
+            found = examination.of_the_database(ours)
+            if found is not None:
+                examination.read(ours, "old_model", old_model.look, ours, settings, found)
+    except errors.Usage as error:
+        examination.findings.append(refusals.finding(error))
+    examination.of_the_processes()
+    examination.look("provider", provider.look, settings)
+    return ordered(examination.findings)
+
+
+def before_start(ours: Connection, settings: Settings) -> list[Finding]:
+    """What `plan` shows: the same without a question to a provider."""
+    examination = _Examination(settings)
+    examination.of_the_database(ours)
+    examination.of_the_processes()
+    return ordered(examination.findings)
+
+
+class _Examination:
+    """What was found so far."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self.findings: list[Finding] = []
+
+    def look(self, subject: str, check: Callable[..., Iterable[Finding]], *arguments: object) -> bool:
+        """Write down what a check finds, what it raises included; whether it came to its end."""
+        try:
+            self.findings.extend(check(*arguments))
+        except errors.ReembedError as error:
+            self.findings.append(refusals.finding(error))
+            return False
+        # Whatever a server says to a look that it does not allow: the others go on
+        except Exception as error:
+            what = f"This could not be looked at ({subject}): {connection.in_one_line(error)}"
+            hint = "Mend that, or look at it by hand."
+            self.findings.append(Finding(f"{subject}.unseen", "warning", what, hint))
+            return False
+        return True
+
+    def read(
+        self, ours: Connection, subject: str, check: Callable[..., Iterable[Finding]], *arguments: object
+    ) -> bool:
+        """The same in a transaction that can only read."""
+
+        def reading() -> Iterator[Finding]:
+            with _reading(ours):
+                yield from check(*arguments)
+
+        return self.look(subject, reading)
+
+    def of_the_database(self, ours: Connection) -> Description | None:
+        """The server and the table; None where the table is not fit."""
+        settings = self._settings
+        for check in database.CHECKS:
+            self.read(ours, "database", check, ours, settings)
+        self.look("pooler", pooler.look, settings)
+        self.read(ours, "clock", clocks.database, ours)
+        fit: list[Description] = []
+        self.read(ours, "table", _fit, ours, settings, fit)
+        for found in fit:
+            for refuse in checks.OF_ANY_MIGRATION:
+                self.read(ours, "table", _refused, refuse, ours, settings, found)
+            self.read(ours, "migration", _migration, ours, settings, found)
+            for look in (*table.CHECKS, *replication.CHECKS, *forecast.CHECKS):
+                self.read(ours, "table", look, ours, settings, found)
+            return found
+        return None
+
+    def of_the_processes(self) -> None:
+        """The broker, and who answers over it."""
+        if self.look("broker", processes.broker):
+            self.look("backend", processes.memory, self._settings)
+            self.look("clock", clocks.backend, self._settings)
+            self.look("processes", processes.alive)
+
+
+def _fit(ours: Connection, settings: Settings, fit: list[Description]) -> Iterator[Finding]:
+    """All that stands against the table; its description in `fit` where nothing does."""
+    problems = checks.unfit(ours, settings)
+    yield from map(refusals.finding, problems)
+    if not problems:
+        fit.append(checks.documents_table(ours, settings))
+
+
+def _refused(
+    check: checks.Check, ours: Connection, settings: Settings, found: Description
+) -> Iterator[Finding]:
+    """What `start` would say."""
+    try:
+        check(ours, settings, found)
+    except errors.ReembedError as error:
+        yield refusals.finding(error)
+
+
+def _migration(ours: Connection, settings: Settings, found: Description) -> Iterator[Finding]:
+    """The one that is under way, or what stands against a new one.
+
+    Raises ledger.AnotherMigration, start.Paused, start.FailedBefore.
+    """
+    migration = starting.under_way(ours, settings, found)
+    if migration is None:
+        for check in checks.OF_A_NEW_MIGRATION:
+            yield from _refused(check, ours, settings, found)
+        return
+    starting.refuse_stopped(migration)
+    what = f"Migration {migration.id} to {migration.new_model} is {migration.state}."
+    yield Finding("migration.under_way", "info", what, "`reembed status` shows it.")
+
+
+@contextmanager
+def _reading(ours: Connection) -> Iterator[None]:
+    ours.read_only = True
+    try:
+        with ours.transaction():
+            queries.run(ours, "set_locally", None, names=[*_LIMITS], values=[*_LIMITS.values()])
+            yield
+    finally:
+        if not ours.closed:
+            ours.read_only = None
