@@ -1,5 +1,7 @@
 """doctor: what a migration will need, looked at before it needs it."""
 
+from collections.abc import Iterator
+
 import click
 
 from config.settings import Settings
@@ -7,8 +9,6 @@ from orchestrator.command import session
 from orchestrator.doctor import examination
 from orchestrator.doctor.finding import Finding, count
 from reembed import errors
-
-_WIDTH = 22
 
 
 class Unfit(errors.Usage):
@@ -42,10 +42,11 @@ def doctor(as_json: bool) -> None:
         raise Unfit(errors=plural(stopping, "error"))
 
 
-def lines(finding: Finding) -> list[str]:
+def lines(finding: Finding) -> Iterator[str]:
     """The finding, and under it what to do."""
-    told = [f"{finding.severity:<9}{finding.id:<{_WIDTH}} {finding.what}"]
-    return told + [f"{'':<{9 + _WIDTH}} {finding.hint}"] * bool(finding.hint)
+    yield f"{finding.severity:<9}{finding.id}: {finding.what}"
+    if finding.hint:
+        yield f"{'':<9}{finding.hint}"
 
 
 def plural(number: int, noun: str) -> str:

@@ -50,8 +50,8 @@ def long_transactions(connection: Connection, settings: Settings) -> Iterator[Fi
         yield Finding(
             "database.long_transaction",
             "warning",
-            f"A transaction is open for {progress.duration(oldest['seconds'])} ({oldest['holder']}): the index cannot be "
-            "built before it ends, and the table not be changed if it has read it.",
+            f"A transaction is open for {progress.duration(oldest['seconds'])} ({oldest['holder']}): the index cannot "
+            "be built before it ends, and the table not be changed if it has read it.",
             "Look it up in pg_stat_activity or pg_prepared_xacts, and have it ended.",
         )
 

@@ -1,11 +1,6 @@
-"""The examination: every check in turn, each by itself, so that none hides what another would have found.
-
-Each look at the database is a transaction of its own that can only read. Not by a setting of the session: behind a
-pooler that nobody told us of, it would outlast us, in a session that is an application's by then.
-"""
+"""The examination: every check in turn, each by itself, so that none hides what another would have found."""
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 
 from config.settings import Settings
 from orchestrator import checks
@@ -18,18 +13,16 @@ from orchestrator.doctor import (
     pooler,
     processes,
     provider,
+    reading,
     refusals,
     replication,
     table,
 )
 from orchestrator.doctor.finding import Finding, ordered
 from reembed import errors
-from reembed.database import connection, queries
+from reembed.database import connection
 from reembed.database.catalog import Description
 from reembed.database.connection import Connection
-
-# A person waits, and a lock that somebody holds on the table is no reason to hang
-_LIMITS = {"statement_timeout": "30s", "lock_timeout": "5s"}
 
 
 def examine(settings: Settings) -> list[Finding]:
@@ -40,7 +33,9 @@ def examine(settings: Settings) -> list[Finding]:
         with connection.connect(settings.direct_database, "doctor", pooled=True) as ours:
             found = examination.of_the_database(ours)
             if found is not None:
-                examination.read(ours, "old_model", old_model.look, ours, settings, found)
+                # `plan` has a line of its own for this
+                examination.read(ours, "table", table.storage, ours, settings, found)
+                examination.look("old_model", old_model.look, ours, settings, found)
     except errors.Usage as error:
         examination.findings.append(refusals.finding(error))
     examination.of_the_processes()
@@ -83,11 +78,11 @@ class _Examination:
     ) -> bool:
         """The same in a transaction that can only read."""
 
-        def reading() -> Iterator[Finding]:
-            with _reading(ours):
+        def read_only() -> Iterator[Finding]:
+            with reading.only(ours):
                 yield from check(*arguments)
 
-        return self.look(subject, reading)
+        return self.look(subject, read_only)
 
     def of_the_database(self, ours: Connection) -> Description | None:
         """The server and the table; None where the table is not fit."""
@@ -146,15 +141,3 @@ def _migration(ours: Connection, settings: Settings, found: Description) -> Iter
     starting.refuse_stopped(migration)
     what = f"Migration {migration.id} to {migration.new_model} is {migration.state}."
     yield Finding("migration.under_way", "info", what, "`reembed status` shows it.")
-
-
-@contextmanager
-def _reading(ours: Connection) -> Iterator[None]:
-    ours.read_only = True
-    try:
-        with ours.transaction():
-            queries.run(ours, "set_locally", None, names=[*_LIMITS], values=[*_LIMITS.values()])
-            yield
-    finally:
-        if not ours.closed:
-            ours.read_only = None

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from config.settings import Settings
 from orchestrator import checks
+from orchestrator.doctor import reading
 from orchestrator.doctor.finding import Finding
 from reembed import errors
 from reembed.database import documents
@@ -31,7 +32,8 @@ def look(connection: Connection, settings: Settings, found: Description) -> Iter
         yield Finding(
             "old_model.unset",
             "info",
-            "OLD_EMBED_MODEL is not set: after the switch the old column is not kept fresh, and no query asked of both.",
+            "OLD_EMBED_MODEL is not set: no query is asked of both models, and after the switch the old column is not "
+            "kept fresh.",
             "Set it to the model that made the old vectors, if that still answers.",
         )
         return
@@ -40,7 +42,8 @@ def look(connection: Connection, settings: Settings, found: Description) -> Iter
         if found.old_dimensions:
             yield _other(model, found, f"{found.table.old} has {found.old_dimensions:,} dimensions")
         return
-    sample = documents.old_sample(connection, found.table, _DOCUMENTS)
+    with reading.only(connection):
+        sample = documents.old_sample(connection, found.table, _DOCUMENTS)
     if not sample:
         return
     try:

@@ -54,7 +54,7 @@ def autovacuum(connection: Connection, settings: Settings, found: Description) -
 
 
 def indexes(connection: Connection, settings: Settings, found: Description) -> Iterator[Finding]:
-    """The old column's, and what they make of writing beside it."""
+    """The old column's."""
     table = found.table
     standing = catalog.vector_indexes(connection, table.quoted, table.old)
     names = ", ".join(f"{index.name} ({index.method})" for index in standing) or "no vector index"
@@ -67,7 +67,11 @@ def indexes(connection: Connection, settings: Settings, found: Description) -> I
                 f"The index {index.name} is invalid: no search uses it, and every write pays for it.",
                 "REINDEX INDEX CONCURRENTLY, or drop it.",
             )
-    advised = advice.advise(found, found.estimated_rows, advice.fill(connection, table).free)
+
+
+def storage(connection: Connection, settings: Settings, found: Description) -> Iterator[Finding]:
+    """What the old column's index makes of writing beside it."""
+    advised = advice.advise(found, found.estimated_rows, advice.fill(connection, found.table).free)
     if advised.storage != settings.storage:
         yield Finding(
             "storage.advice",

@@ -650,7 +650,7 @@ SELECT current_setting('server_version') AS version, pg_is_in_recovery() AS is_s
 -- oldest_transaction --
 -- Of others, and older than a minute. Our own builds are none of those that hold up a build of ours
 SELECT t.holder, extract(epoch FROM clock_timestamp() - t.since)::float8 AS seconds
-  FROM (SELECT format('process %%s (%%s)', a.pid, coalesce(nullif(a.application_name, ''), 'unnamed')) AS holder,
+  FROM (SELECT format('process %%s, %%s', a.pid, coalesce(nullif(a.application_name, ''), 'unnamed')) AS holder,
                a.xact_start AS since
           FROM pg_stat_activity a
          WHERE a.datname = current_database() AND a.backend_type = 'client backend'
@@ -667,17 +667,18 @@ c.relkind = 'r' AND (c.oid = to_regclass(%(table)s)
                      OR c.oid IN (SELECT p.relid FROM pg_partition_tree(to_regclass(%(table)s)) p))
 
 -- describe_size --
--- On the disk, with indexes and what is stored out of line; unknown, where no ANALYZE ever was
+-- On the disk, with indexes and what is stored out of line; unknown, where no ANALYZE was since it was filled
 SELECT count(*) AS partitions, coalesce(sum(pg_total_relation_size(c.oid)), 0)::bigint AS bytes,
-       coalesce(bool_or(c.reltuples < 0), false) AS is_unknown
-  FROM pg_class c WHERE {leaves}
+       coalesce(bool_or(c.reltuples <> 0 AND NOT EXISTS (
+           SELECT FROM pg_stats s WHERE s.schemaname = n.nspname AND s.tablename = c.relname)), false) AS is_unknown
+  FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE {leaves}
 
 -- describe_vacuum --
 -- Whether autovacuum looks after the table, and how much it has left lying about
 SELECT current_setting('autovacuum') = 'off' OR coalesce(bool_or(EXISTS (
            SELECT FROM pg_options_to_table(c.reloptions) o
             WHERE o.option_name = 'autovacuum_enabled' AND NOT o.option_value::boolean)), false) AS is_off,
-       coalesce(sum(s.n_dead_tup), 0)::bigint AS dead, coalesce(sum(s.n_live_tup), 0)::bigint AS live
+       coalesce(sum(s.n_dead_tup), 0)::bigint AS dead, coalesce(sum(greatest(c.reltuples, 0)), 0)::bigint AS live
   FROM pg_class c LEFT JOIN pg_stat_user_tables s ON s.relid = c.oid WHERE {leaves}
 
 -- triggers_on_update --
