@@ -18,7 +18,9 @@ _TOLERATED_SECONDS = 2.0
 
 
 def database(connection: Connection) -> Iterator[Finding]:
-    yield from _compare("the database", lambda: float(queries.one(connection, "clock")["seconds"]))
+    yield from _compare(
+        "database", "the database", lambda: float(queries.one(connection, "clock")["seconds"])
+    )
 
 
 def backend(settings: Settings) -> Iterator[Finding]:
@@ -29,7 +31,7 @@ def backend(settings: Settings) -> Iterator[Finding]:
             seconds, microseconds = client.time()
             return float(seconds + microseconds / 1e6)
 
-        yield from _compare("Redis", read)
+        yield from _compare("backend", "Redis", read)
 
 
 def skew(before: float, theirs: float, after: float) -> float:
@@ -37,13 +39,13 @@ def skew(before: float, theirs: float, after: float) -> float:
     return max(theirs - after, 0.0) + min(theirs - before, 0.0)
 
 
-def _compare(whose: str, read: Callable[[], float]) -> Iterator[Finding]:
+def _compare(name: str, whose: str, read: Callable[[], float]) -> Iterator[Finding]:
     before = time.time()
     theirs = read()
     ahead = skew(before, theirs, time.time())
     if abs(ahead) > _TOLERATED_SECONDS:
         yield Finding(
-            "clock.skew",
+            f"clock.{name}",
             "warning",
             f"The clock of {whose} is {abs(ahead):,.0f} s {'ahead of' if ahead > 0 else 'behind'} this machine's.",
             "Let all machines keep the time (NTP): where beat's and the control worker's differ by "

@@ -1,6 +1,7 @@
 """The doctor and the database: each finding is there once the thing is broken, and not before; nothing is written."""
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from urllib.parse import quote
 
 import psycopg
@@ -12,11 +13,12 @@ from config.settings import Settings
 from orchestrator.doctor import database as server
 from orchestrator.doctor import examination, roll_call, table
 from orchestrator.doctor.finding import Finding
+from orchestrator.embedded import postgres
 from orchestrator.embedded.stack import Stack
-from reembed.database import connection, ledger
+from reembed.database import connection, ledger, queries
 from reembed.database.connection import Connection
 from reembed.database.ledger import Migration
-from tests import installation, steps
+from tests import installation, steps, waiting
 
 # Nobody is at the broker in these tests, and a connection to it is there
 PROCESSES = {"worker.none", "control.none", "beat.none"}
@@ -325,3 +327,26 @@ def test_two_addresses_of_different_databases_are_noticed(
     with connection.connect(stack.postgres.url(), "test") as other:
         other.execute("CREATE EXTENSION IF NOT EXISTS vector")
     assert found(settings, **pooled, database_url=elsewhere)["pooler.elsewhere"].severity == "error"
+
+
+def test_a_log_that_cannot_be_archived_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server of its own: archiving wants a restart."""
+    monkeypatch.setitem(postgres.SETTINGS, "archive_mode", "on")
+    monkeypatch.setitem(postgres.SETTINGS, "archive_command", "true")
+    server = postgres.Postgres(tmp_path)
+    try:
+        server.launch()
+        server.wait_until_ready()
+        with connection.connect(server.url(), "test") as database:
+
+            def fails() -> bool:
+                return bool(queries.one(database, "describe_replicas")["archive_fails"])
+
+            assert not fails()
+            database.execute("ALTER SYSTEM SET archive_command = 'false'")
+            database.execute("SELECT pg_reload_conf()")
+            database.execute("SELECT pg_logical_emit_message(true, 'test', 'x')")
+            database.execute("SELECT pg_switch_wal()")
+            waiting.until(fails, 60)
+    finally:
+        server.stop()
