@@ -104,7 +104,7 @@ def _findings(findings: Sequence[Finding]) -> Iterator[str]:
     """Those that want something to be done."""
     wanting = [finding for finding in findings if finding.severity != "info"]
     if wanting:
-        yield from ("", "`reembed doctor` finds, and asks the provider as well:")
+        yield from ("", "`reembed doctor` asks the provider as well; it found:")
         for finding in wanting:
             yield from doctor.lines(finding)
 

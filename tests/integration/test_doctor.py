@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from unittest.mock import MagicMock
 from urllib.parse import quote
 
 import psycopg
@@ -11,11 +12,11 @@ from pydantic import SecretStr
 
 from config.settings import Settings
 from orchestrator.doctor import database as server
-from orchestrator.doctor import examination, roll_call, table
+from orchestrator.doctor import examination, replication, roll_call, table
 from orchestrator.doctor.finding import Finding
 from orchestrator.embedded import postgres
 from orchestrator.embedded.stack import Stack
-from reembed.database import connection, ledger, queries
+from reembed.database import connection, ledger
 from reembed.database.connection import Connection
 from reembed.database.ledger import Migration
 from tests import installation, steps, waiting
@@ -340,7 +341,8 @@ def test_a_log_that_cannot_be_archived_is_noticed(tmp_path: Path, monkeypatch: p
         with connection.connect(server.url(), "test") as database:
 
             def fails() -> bool:
-                return bool(queries.one(database, "describe_replicas")["archive_fails"])
+                findings = replication.standbys(database, MagicMock(), MagicMock())
+                return "replication.archive" in {finding.id for finding in findings}
 
             assert not fails()
             database.execute("ALTER SYSTEM SET archive_command = 'false'")
