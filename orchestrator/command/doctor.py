@@ -12,7 +12,7 @@ from reembed import errors
 
 
 class Unfit(errors.Usage):
-    """`reembed start` would stop at {errors}.
+    """{errors} would stop `reembed start`, or the migration after it.
 
     Mend what is said there, then `reembed doctor` again.
     """

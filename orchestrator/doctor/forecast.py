@@ -61,13 +61,14 @@ def forecast(
 
 
 def look(connection: Connection, settings: Settings, found: Description) -> Iterator[Finding]:
-    rows = found.estimated_rows
+    fill = advice.fill(connection, found.table)
+    rows = round(fill.rows)
     if not rows:
         return
     m, _ = tuning.graph(settings.index_tuning, rows)
     expected = forecast(
         rows,
-        advice.fill(connection, found.table).row_bytes,
+        fill.row_bytes,
         settings.embed_dimensions,
         companion=found.table.companion is not None,
         method=settings.index_method,

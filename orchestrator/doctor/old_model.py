@@ -14,7 +14,7 @@ from orchestrator import checks
 from orchestrator.doctor import reading
 from orchestrator.doctor.finding import Finding
 from reembed import errors
-from reembed.database import documents
+from reembed.database import documents, ledger
 from reembed.database.catalog import Description
 from reembed.database.connection import Connection
 from reembed.settings import Model
@@ -36,6 +36,11 @@ def look(connection: Connection, settings: Settings, found: Description) -> Iter
             "kept fresh.",
             "Set it to the model that made the old vectors, if that still answers.",
         )
+        return
+    with reading.only(connection):
+        migration = ledger.find(connection, found.table.schema, found.table.name)
+    if migration is not None and migration.state == "cleaning":
+        # The old column's name stands for the place that the new vectors come home to
         return
     if model.dimensions != found.old_dimensions:
         # A column without a width of its own is checks.width's

@@ -21,7 +21,7 @@ def size(connection: Connection, settings: Settings, found: Description) -> Iter
     yield Finding(
         "table.size",
         "info",
-        f"{found.table} has about {found.estimated_rows:,} rows{parts}: {seen['bytes'] / 1e6:,.1f} MB with indexes.",
+        f"{found.table} has about {seen['rows']:,} rows{parts}: {seen['bytes'] / 1e6:,.1f} MB with indexes.",
         "",
     )
     if seen["is_unknown"]:
@@ -71,7 +71,8 @@ def indexes(connection: Connection, settings: Settings, found: Description) -> I
 
 def storage(connection: Connection, settings: Settings, found: Description) -> Iterator[Finding]:
     """What the old column's index makes of writing beside it."""
-    advised = advice.advise(found, found.estimated_rows, advice.fill(connection, found.table).free)
+    fill = advice.fill(connection, found.table)
+    advised = advice.advise(found, round(fill.rows), fill.free)
     if advised.storage != settings.storage:
         yield Finding(
             "storage.advice",

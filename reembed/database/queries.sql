@@ -668,7 +668,8 @@ c.relkind = 'r' AND (c.oid = to_regclass(%(table)s)
 
 -- describe_size --
 -- On the disk, with indexes and what is stored out of line; unknown, where no ANALYZE was since it was filled
-SELECT count(*) AS partitions, coalesce(sum(pg_total_relation_size(c.oid)), 0)::bigint AS bytes,
+SELECT count(*) AS partitions, coalesce(sum(greatest(c.reltuples, 0)), 0)::bigint AS rows,
+       coalesce(sum(pg_total_relation_size(c.oid)), 0)::bigint AS bytes,
        coalesce(bool_or(c.reltuples <> 0 AND NOT EXISTS (
            SELECT FROM pg_stats s WHERE s.schemaname = n.nspname AND s.tablename = c.relname)), false) AS is_unknown
   FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE {leaves}
@@ -733,12 +734,16 @@ SELECT current_user AS role, current_database() AS database, n.oid IS NOT NULL A
   FROM (VALUES (1)) always LEFT JOIN pg_namespace n ON n.nspname = 'reembed'
 
 -- describe_table --
--- The user's table, as the catalog has it; no row where there is none
+-- The user's table, as the catalog has it; no row where there is none. To alter it is to alter its partitions, and an
+-- index of theirs is made in their schema
 SELECT n.nspname AS schema, c.relname AS name, c.relkind AS kind, greatest(c.reltuples, 0)::bigint AS estimated_rows,
        row_security_active(c.oid) AS hides_rows,
        EXISTS (SELECT FROM pg_partition_tree(c.oid) p WHERE NOT p.isleaf AND p.level > 0) AS nested,
        has_table_privilege(c.oid, 'SELECT') AND has_table_privilege(c.oid, 'UPDATE') AS may_write,
-       pg_has_role(c.relowner, 'USAGE') AS may_alter, has_schema_privilege(n.oid, 'CREATE') AS may_create
+       pg_has_role(c.relowner, 'USAGE') AND coalesce((SELECT bool_and(pg_has_role(l.relowner, 'USAGE'))
+           FROM pg_partition_tree(c.oid) p JOIN pg_class l ON l.oid = p.relid), true) AS may_alter,
+       has_schema_privilege(n.oid, 'CREATE') AND coalesce((SELECT bool_and(has_schema_privilege(l.relnamespace, 'CREATE'))
+           FROM pg_partition_tree(c.oid) p JOIN pg_class l ON l.oid = p.relid), true) AS may_create
   FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
  WHERE c.oid = to_regclass(%(table)s)
 

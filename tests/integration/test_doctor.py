@@ -11,12 +11,13 @@ from psycopg import sql
 from pydantic import SecretStr
 
 from config.settings import Settings
+from orchestrator import checks, start
 from orchestrator.doctor import database as server
 from orchestrator.doctor import examination, replication, roll_call, table
 from orchestrator.doctor.finding import Finding
 from orchestrator.embedded import postgres
 from orchestrator.embedded.stack import Stack
-from reembed.database import connection, ledger
+from reembed.database import connection, fitness, ledger
 from reembed.database.connection import Connection
 from reembed.database.ledger import Migration
 from tests import installation, steps, waiting
@@ -299,6 +300,30 @@ def test_each_right_that_is_missing_is_an_error_before_it_is_needed(
     database.execute(sql.SQL("GRANT USAGE, CREATE ON SCHEMA reembed TO {}").format(grantee))
     database.execute(sql.SQL("GRANT ALL ON ALL TABLES IN SCHEMA reembed TO {}").format(grantee))
     assert errors_of() == set()
+
+
+def test_a_partition_of_somebody_else_is_a_right_that_is_missing(
+    database: Connection, settings: Settings, role: str
+) -> None:
+    database.execute("DROP TABLE documents")
+    installation.make_table(database, sql.Identifier("documents"), installation.texts(12), partition_from=40)
+    for name in ("documents", "documents_low"):
+        grant = sql.SQL("ALTER TABLE {} OWNER TO {}")
+        database.execute(grant.format(sql.Identifier(name), sql.Identifier(role)))
+    database.execute(sql.SQL("GRANT CREATE ON SCHEMA public TO {}").format(sql.Identifier(role)))
+    url = settings.database.replace("postgres@", f"{quote(role)}@")
+    with connection.connect(url, "test") as theirs:
+        with pytest.raises(fitness.NotAllowed, match="may not alter the table"):
+            checks.documents_table(theirs, settings)
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            theirs.execute("ALTER TABLE documents ADD embedding_v2 vector")
+        database.execute(sql.SQL("ALTER TABLE documents_high OWNER TO {}").format(sql.Identifier(role)))
+        found = checks.documents_table(theirs, settings)
+        # `start` asks as well, and before it writes anything
+        with pytest.raises(checks.MayNotInstall) as error:
+            start.start(theirs, settings)
+    assert str(found.table) == "public.documents"
+    assert error.value.exit_code == 2
 
 
 def test_a_migration_that_is_under_way_is_said_to_be(

@@ -152,7 +152,8 @@ def test_the_command_tells_the_worst_first_and_plan_shows_what_needs_no_provider
     doctor, plan = own.reembed("doctor"), own.reembed("plan", "--json")
     assert (doctor.code, plan.code) == (2, 0)
     assert doctor.err == (
-        "reembed: `reembed start` would stop at 1 error. Mend what is said there, then `reembed doctor` again.\n"
+        "reembed: 1 error would stop `reembed start`, or the migration after it. Mend what is said there, then "
+        "`reembed doctor` again.\n"
     )
     lines = doctor.out.splitlines()
     assert lines[0].startswith(
