@@ -28,7 +28,7 @@ def taken(database: Connection) -> tuple[int, int]:
 
 
 @pytest.mark.parametrize("dimensions", [64, 768])
-def test_the_forecast_is_what_a_migration_takes_within_a_half(
+def test_the_forecast_is_what_a_migration_takes(
     database: Connection, settings: Settings, storage: str, dimensions: int
 ) -> None:
     ours = settings.model_copy(update={"storage": storage, "embed_dimensions": dimensions})
@@ -54,4 +54,6 @@ def test_the_forecast_is_what_a_migration_takes_within_a_half(
     steps.embed(ours, ledger.get(database, migration.id), 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, concurrency=4)
     indexes.build(database, migration, DOCUMENTS)
     disk_after, log_after = taken(database)
-    assert (disk_after - disk, log_after - log) == pytest.approx((expected.disk, expected.log), rel=0.5)
+    assert expected.disk == pytest.approx(disk_after - disk, rel=0.1)
+    # When the last checkpoint was decides how many pages go into the log as a whole
+    assert expected.log == pytest.approx(log_after - log, rel=0.5)
