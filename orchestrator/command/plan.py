@@ -85,6 +85,7 @@ def _plan_lines(planned: Plan, findings: Sequence[Finding]) -> list[str]:
         f"quota       {quota}",
         f"storage     {_storage(planned)}",
         *_measured(planned),
+        *(f"disk        {finding.what}" for finding in findings if finding.id == "disk.forecast"),
         *_findings(findings),
         "",
         "`reembed start` runs:",

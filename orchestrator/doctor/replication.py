@@ -15,13 +15,17 @@ def publications(connection: Connection, settings: Settings, found: Description)
     if not rows:
         return
     names = ", ".join(row["name"] for row in rows)
-    added = ", ".join(found.table.added)
+    table = found.table
+    added, when = (
+        (table.added, "start") if not table.companion else ((table.old_model, table.old_hash), "cleanup")
+    )
     yield Finding(
         "replication.published",
         "warning",
-        f"The publication {names} sends every column of {found.table}, and its subscribers stop at columns that they "
-        f"do not have: {added}.",
-        "Add these columns at the subscribers before `reembed start`, or name the columns that are published.",
+        f"The publication {names} sends every column of {table}, and its subscribers stop at columns that they do not "
+        f"have: `{when}` adds {', '.join(added)}.",
+        f"Add these at the subscribers before `reembed {when}`, or name the columns that are published. FOR ALL TABLES "
+        "sends a companion as well.",
     )
 
 

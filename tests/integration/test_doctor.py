@@ -13,26 +13,20 @@ from pydantic import SecretStr
 from config.settings import Settings
 from orchestrator import checks, start
 from orchestrator.doctor import database as server
-from orchestrator.doctor import examination, replication, roll_call, table
+from orchestrator.doctor import examination, reading, replication, roll_call, table
 from orchestrator.doctor.finding import Finding
 from orchestrator.embedded import postgres
 from orchestrator.embedded.stack import Stack
 from reembed.database import connection, fitness, ledger
+from reembed.database import storage as vector_storage
 from reembed.database.connection import Connection
 from reembed.database.ledger import Migration
 from tests import installation, steps, waiting
 
 # Nobody is at the broker in these tests, and a connection to it is there
 PROCESSES = {"worker.none", "control.none", "beat.none"}
-SOUND = {
-    "database.version",
-    "table.size",
-    "index.old",
-    "disk.forecast",
-    "provider.answers",
-    "old_model.answers",
-    *PROCESSES,
-}
+SOUND = {"database.version", "table.size", "index.old", "disk.forecast", *PROCESSES}
+MODELS = {"provider.answers", "old_model.answers"}
 
 
 @pytest.fixture(autouse=True)
@@ -47,16 +41,27 @@ def ready_table(database: Connection, documents_table: sql.Identifier) -> sql.Id
     return documents_table
 
 
+def everything(settings: Settings, **more: object) -> dict[str, Finding]:
+    """What `doctor` finds, by id."""
+    return by_id(examination.examine(settings.model_copy(update=more)))
+
+
 def found(settings: Settings, **more: object) -> dict[str, Finding]:
-    """By id. Each only once."""
-    findings = examination.examine(settings.model_copy(update=more))
+    """The same without the models, as `plan` shows it."""
+    changed = settings.model_copy(update=more)
+    with connection.connect(changed.direct_database, "test") as ours:
+        return by_id(examination.before_start(ours, changed))
+
+
+def by_id(findings: list[Finding]) -> dict[str, Finding]:
+    """Each only once."""
     assert len({finding.id for finding in findings}) == len(findings)
     return {finding.id: finding for finding in findings}
 
 
 def test_a_sound_installation_has_no_findings_but_what_it_is(settings: Settings, ready_table: object) -> None:
-    seen = found(settings)
-    assert set(seen) == SOUND
+    seen = everything(settings)
+    assert set(seen) == SOUND | MODELS
     assert {finding.severity for name, finding in seen.items() if name not in PROCESSES} == {"info"}
     assert {seen[name].severity for name in PROCESSES} == {"warning"}
 
@@ -65,8 +70,8 @@ def test_it_writes_nothing(database: Connection, settings: Settings, ready_table
     """The server refuses whatever is not reading, in every session of the doctor's, and nothing else is found."""
     name = sql.Identifier(database.info.dbname)
     database.execute(sql.SQL("ALTER DATABASE {} SET default_transaction_read_only = on").format(name))
-    seen = found(settings)
-    assert set(seen) == SOUND | {"database.read_only"}
+    seen = everything(settings)
+    assert set(seen) == SOUND | MODELS | {"database.read_only"}
     assert seen["database.read_only"].severity == "error"
 
 
@@ -107,6 +112,19 @@ BREAKS = {
     "column.type": "ALTER TABLE documents ALTER content TYPE json USING to_json(content)",
     "column.exists": "ALTER TABLE documents ADD embedding_v2 text",
     "table.empty": "TRUNCATE documents",
+    "table.nested": (
+        "DROP TABLE documents; "
+        "CREATE TABLE documents (id bigint PRIMARY KEY, content text, embedding vector(32)) PARTITION BY RANGE (id); "
+        "CREATE TABLE part PARTITION OF documents DEFAULT PARTITION BY RANGE (id); "
+        "CREATE TABLE part_of_part PARTITION OF part DEFAULT"
+    ),
+}
+MISTAKES: dict[str, dict[str, object]] = {
+    "database.url": {"database_direct_url": None, "database_url": SecretStr("postgresql://hidden@[")},
+    "table.name": {"documents_table": '"documents'},
+    "column.taken": {"new_column": "embedding"},
+    "column.long": {"new_column": "e" * 60},
+    "model.too_wide": {"embed_dimensions": 5_000},
 }
 
 
@@ -119,7 +137,36 @@ def test_what_start_would_refuse_is_an_error(
     assert seen[name].severity == "error"
     assert {finding.id for finding in seen.values() if finding.severity == "error"} == {name}
     # What has nothing to do with it was looked at all the same
-    assert {"database.version", "provider.answers", "worker.none"} <= set(seen)
+    assert {"database.version", "worker.none"} <= set(seen)
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_a_setting_that_start_would_refuse_is_an_error(
+    settings: Settings, ready_table: object, name: str
+) -> None:
+    seen = everything(settings, old_embed_model=None, **MISTAKES[name])
+    assert seen[name].severity == "error"
+    assert set(seen) >= PROCESSES
+    assert "hidden" not in str(seen)
+
+
+def test_an_old_column_that_leaves_no_room_for_its_provenance_is_an_error(
+    database: Connection, settings: Settings, ready_table: object
+) -> None:
+    name = "e" * 60
+    database.execute(sql.SQL("ALTER TABLE documents RENAME embedding TO {}").format(sql.Identifier(name)))
+    assert found(settings, old_column=name)["column.no_room"].severity == "error"
+
+
+def test_a_table_that_somebody_locks_holds_up_nothing_else(
+    settings: Settings, ready_table: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(reading._LIMITS, "lock_timeout", "100ms")
+    with psycopg.connect(settings.database) as busy:
+        busy.execute("LOCK TABLE documents IN ACCESS EXCLUSIVE MODE")
+        seen = found(settings)
+    assert set(seen) == {"database.version", "table.unseen", *PROCESSES}
+    assert "canceling statement due to lock timeout" in seen["table.unseen"].what
 
 
 def test_everything_that_stands_against_a_table_is_said_at_once(
@@ -174,13 +221,19 @@ def test_a_publication_that_names_its_columns_is_no_concern(
 ) -> None:
     database.execute("CREATE PUBLICATION texts FOR TABLE documents (id, content)")
     assert set(found(settings)) == SOUND
+    database.execute("CREATE PUBLICATION everything FOR ALL TABLES")
+    column, companion = found(settings), found(settings, storage="companion")
+    assert column["replication.published"].what.endswith(
+        "`start` adds embedding_v2, embedding_v2_model, embedding_v2_hash, embedding_v2_old_stale."
+    )
+    assert companion["replication.published"].what.endswith("`cleanup` adds embedding_model, embedding_hash.")
 
 
 def test_a_companion_has_no_policies_of_its_own(
     database: Connection, settings: Settings, ready_table: object
 ) -> None:
     database.execute("ALTER TABLE documents ENABLE ROW LEVEL SECURITY")
-    seen = found(settings, storage="companion")
+    seen = everything(settings, storage="companion")
     assert seen["table.policies"].severity == "warning"
     # Twelve documents are soon written
     assert seen["storage.advice"].what.startswith(
@@ -335,11 +388,21 @@ def test_a_migration_that_is_under_way_is_said_to_be(
     assert found(settings, embed_dimensions=32)["migration.another"].severity == "error"
     steps.walk(database, migration, "paused")
     assert found(settings)["migration.paused"].hint == "`reembed resume` continues it."
+    steps.walk(database, migration, "backfilling", "failed")
+    assert found(settings)["migration.failed"].hint == "`reembed retry` lets it go on."
+
+
+def test_vectors_of_the_new_model_need_no_migration(
+    database: Connection, settings: Settings, migration: Migration
+) -> None:
+    steps.walk(database, migration, "indexing", "validating", "ready", "switched", "cleaned")
+    vector_storage.remove(database, migration)
+    assert found(settings)["model.same"].severity == "error"
 
 
 def test_a_database_that_is_away_hides_nothing_of_the_rest(settings: Settings) -> None:
     away = SecretStr("postgresql://me:hidden@127.0.0.1:1/nowhere")
-    seen = found(settings, database_url=away, database_direct_url=None)
+    seen = everything(settings, database_url=away, database_direct_url=None)
     assert set(seen) == {"database.unreachable", "provider.answers", *PROCESSES}
     assert "hidden" not in str(seen)
 

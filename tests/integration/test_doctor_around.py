@@ -131,6 +131,13 @@ def test_a_redis_that_forgets_by_itself_is_noticed(found: Look, stack: Stack) ->
             client.config_set("maxmemory-policy", "noeviction")
 
 
+def test_a_result_backend_that_is_away_is_an_error(found: Look, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CELERY_RESULT_BACKEND", "redis://:hidden@127.0.0.1:1/0")
+    seen = found()
+    assert seen["backend.unreachable"].severity == "error"
+    assert "hidden" not in str(seen)
+
+
 @pytest.mark.parametrize(("seconds", "says"), [(-100, "is 100 s ahead of"), (100, "is 100 s behind")])
 def test_clocks_that_differ_are_noticed(
     found: Look, monkeypatch: pytest.MonkeyPatch, seconds: int, says: str
