@@ -140,13 +140,12 @@ def test_what_start_would_refuse_is_an_error(
     assert {"database.version", "worker.none"} <= set(seen)
 
 
-@pytest.mark.parametrize("name", MISTAKES)
-def test_a_setting_that_start_would_refuse_is_an_error(
-    settings: Settings, ready_table: object, name: str
-) -> None:
-    seen = everything(settings, old_embed_model=None, **MISTAKES[name])
-    assert seen[name].severity == "error"
-    assert set(seen) >= PROCESSES
+def test_a_setting_that_start_would_refuse_is_an_error(settings: Settings, ready_table: object) -> None:
+    seen = {name: everything(settings, old_embed_model=None, **more) for name, more in MISTAKES.items()}
+    assert {name: findings[name].severity for name, findings in seen.items()} == dict.fromkeys(
+        MISTAKES, "error"
+    )
+    assert all(set(findings) >= PROCESSES for findings in seen.values())
     assert "hidden" not in str(seen)
 
 
@@ -201,19 +200,19 @@ WARNS: dict[str, tuple[str, ...]] = {
 }
 
 
-@pytest.mark.parametrize("name", WARNS)
 def test_what_a_person_should_know_is_found_and_stops_nothing(
-    database: Connection, settings: Settings, ready_table: object, name: str
+    database: Connection, settings: Settings, ready_table: object
 ) -> None:
-    for statement in WARNS[name]:
-        database.execute(statement.encode())
-    seen = found(settings)
-    assert set(seen) == SOUND | {name}
-    assert {finding.severity for finding in seen.values()} == {"warning", "info"}
-    if name == "table.triggers":
-        assert seen[name].what == (
-            "Triggers on UPDATE of public.documents fire for every vector that is written: touch."
-        )
+    for number, name in enumerate(WARNS, 1):
+        for statement in WARNS[name]:
+            database.execute(statement.encode())
+        seen = found(settings)
+        # What came before is still there, and nothing else
+        assert set(seen) == SOUND | {*list(WARNS)[:number]}
+        assert {finding.severity for finding in seen.values()} == {"warning", "info"}
+    assert seen["table.triggers"].what == (
+        "Triggers on UPDATE of public.documents fire for every vector that is written: touch."
+    )
 
 
 def test_a_publication_that_names_its_columns_is_no_concern(

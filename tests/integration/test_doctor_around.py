@@ -60,45 +60,39 @@ def test_one_call_tells_width_latency_and_limits(found: Look, provider: Embeddin
     assert seen["old_model.unset"].severity == "info"
 
 
-@pytest.mark.parametrize(
-    ("name", "broken"),
-    [
-        ("provider.key", {"openai_api_key": SecretStr("sk-hidden-and-wrong")}),
-        ("provider.model", {"embed_model": "no-such-model"}),
-        ("provider.answer", {"embed_model": "wordllama-256", "embed_dimensions": 300}),
-        ("provider.unreachable", {"openai_base_url": "http://127.0.0.1:1/v1"}),
-        ("model.too_wide", {"embed_dimensions": 5_000}),
-    ],
-)
-def test_a_provider_that_start_would_stop_at_is_an_error(
-    found: Look, settings: Settings, name: str, broken: dict[str, object]
-) -> None:
-    if name == "provider.answer":
-        pytest.importorskip("wordllama")
+def test_a_provider_that_start_would_stop_at_is_an_error(found: Look, settings: Settings) -> None:
     # The old model is another matter
     same = {"old_openai_base_url": settings.openai_base_url, "old_openai_api_key": settings.openai_api_key}
-    seen = found(**same | broken)
-    assert {one.id for one in seen.values() if one.severity == "error"} == {name}
-    assert "hidden" not in str(seen)
-    assert "old_model.answers" in seen
+    broken: dict[str, dict[str, object]] = {
+        "provider.key": {"openai_api_key": SecretStr("sk-hidden-and-wrong")},
+        "provider.model": {"embed_model": "no-such-model"},
+        "provider.unreachable": {"openai_base_url": "http://127.0.0.1:1/v1"},
+    }
+    for name, change in broken.items():
+        seen = found(**same | change)
+        assert {one.id for one in seen.values() if one.severity == "error"} == {name}
+        assert "hidden" not in str(seen)
+        assert "old_model.answers" in seen
 
 
-@pytest.mark.parametrize(
-    ("name", "status", "code"),
-    [
-        ("provider.overloaded", 429, None),
-        ("provider.unavailable", 503, None),
-        ("provider.quota_spent", 429, "insufficient_quota"),
-        ("provider.refused", 400, None),
-    ],
-)
 def test_a_provider_that_says_no_is_an_error_with_something_to_do(
-    found: Look, provider: EmbeddingServer, name: str, status: int, code: str | None
+    found: Look, provider: EmbeddingServer
 ) -> None:
-    provider.fail(status, seconds=60, code=code)
-    seen = found(old_embed_model=None)
-    assert seen[name].severity == "error"
-    assert seen[name].hint
+    refusals: dict[str, tuple[int, str | None]] = {
+        "provider.overloaded": (429, None),
+        "provider.unavailable": (503, None),
+        "provider.quota_spent": (429, "insufficient_quota"),
+        "provider.refused": (400, None),
+    }
+    for name, (status, code) in refusals.items():
+        provider.recover()
+        provider.fail(status, seconds=60, code=code)
+        seen = found(old_embed_model=None)
+        assert seen[name].severity == "error"
+        assert seen[name].hint
+    provider.recover()
+    provider.spoil("narrow", seconds=60)
+    assert "a vector has 63 dimensions, not 64" in found(old_embed_model=None)["provider.answer"].what
 
 
 def test_an_old_model_that_is_gone_or_another_is_noticed(found: Look, provider: EmbeddingServer) -> None:
@@ -138,14 +132,13 @@ def test_a_result_backend_that_is_away_is_an_error(found: Look, monkeypatch: pyt
     assert "hidden" not in str(seen)
 
 
-@pytest.mark.parametrize(("seconds", "says"), [(-100, "is 100 s ahead of"), (100, "is 100 s behind")])
-def test_clocks_that_differ_are_noticed(
-    found: Look, monkeypatch: pytest.MonkeyPatch, seconds: int, says: str
-) -> None:
-    monkeypatch.setattr(clocks, "time", SimpleNamespace(time=lambda: time.time() + seconds))
-    seen = found()
-    assert f"The clock of the database {says} this machine's." == seen["clock.database"].what
-    assert f"The clock of Redis {says} this machine's." == seen["clock.backend"].what
+def test_clocks_that_differ_are_noticed(found: Look, monkeypatch: pytest.MonkeyPatch) -> None:
+    for seconds, says in ((-100, "is 100 s ahead of"), (100, "is 100 s behind")):
+        ours = SimpleNamespace(time=lambda seconds=seconds: time.time() + seconds)
+        monkeypatch.setattr(clocks, "time", ours)
+        seen = found()
+        assert f"The clock of the database {says} this machine's." == seen["clock.database"].what
+        assert f"The clock of Redis {says} this machine's." == seen["clock.backend"].what
 
 
 def test_the_command_tells_the_worst_first_and_plan_shows_what_needs_no_provider(
