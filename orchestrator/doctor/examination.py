@@ -31,7 +31,8 @@ def examine(settings: Settings) -> list[Finding]:
     try:
         # Nothing is prepared and nothing is set: the pooler that we look for may be there
         with connection.connect(settings.direct_database, "doctor", pooled=True) as ours:
-            found = examination.of_the_database(ours)
+            examination.of_the_database(ours)
+            found = examination.found
             if found is not None:
                 # `plan` has a line of its own for this
                 examination.read(ours, "table", table.storage, ours, settings, found)
@@ -57,11 +58,15 @@ class _Examination:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self.findings: list[Finding] = []
+        self.found: Description | None = None
+        """The table, once it was found fit."""
 
     def look(self, subject: str, check: Callable[..., Iterable[Finding]], *arguments: object) -> bool:
         """Write down what a check finds, what it raises included; whether it came to its end."""
         try:
-            self.findings.extend(check(*arguments))
+            # One by one: what was found before an error stays
+            for finding in check(*arguments):
+                self.findings.append(finding)
         except errors.ReembedError as error:
             self.findings.append(refusals.finding(error))
             return False
@@ -84,23 +89,21 @@ class _Examination:
 
         return self.look(subject, read_only)
 
-    def of_the_database(self, ours: Connection) -> Description | None:
-        """The server and the table; None where the table is not fit."""
+    def of_the_database(self, ours: Connection) -> None:
+        """The server and the table."""
         settings = self._settings
         for check in database.CHECKS:
             self.read(ours, "database", check, ours, settings)
         self.look("pooler", pooler.look, settings)
         self.read(ours, "clock", clocks.database, ours)
-        fit: list[Description] = []
-        self.read(ours, "table", _fit, ours, settings, fit)
-        for found in fit:
-            for refuse in checks.OF_ANY_MIGRATION:
-                self.read(ours, "table", _refused, refuse, ours, settings, found)
-            self.read(ours, "migration", _migration, ours, settings, found)
-            for look in (*table.CHECKS, *replication.CHECKS, *forecast.CHECKS):
-                self.read(ours, "table", look, ours, settings, found)
-            return found
-        return None
+        self.read(ours, "table", self._fit, ours)
+        if self.found is None:
+            return
+        for refuse in checks.OF_ANY_MIGRATION:
+            self.read(ours, "table", _refused, refuse, ours, settings, self.found)
+        self.read(ours, "migration", _migration, ours, settings, self.found)
+        for look in (*table.CHECKS, *replication.CHECKS, *forecast.CHECKS):
+            self.read(ours, "table", look, ours, settings, self.found)
 
     def of_the_processes(self) -> None:
         """The broker, and who answers over it."""
@@ -109,13 +112,12 @@ class _Examination:
             self.look("clock", clocks.backend, self._settings)
             self.look("processes", processes.alive)
 
-
-def _fit(ours: Connection, settings: Settings, fit: list[Description]) -> Iterator[Finding]:
-    """All that stands against the table; its description in `fit` where nothing does."""
-    problems = checks.unfit(ours, settings)
-    yield from map(refusals.finding, problems)
-    if not problems:
-        fit.append(checks.documents_table(ours, settings))
+    def _fit(self, ours: Connection) -> Iterator[Finding]:
+        """All that stands against the table at once, where `start` would name the first."""
+        problems = checks.unfit(ours, self._settings)
+        yield from map(refusals.finding, problems)
+        if not problems:
+            self.found = checks.documents_table(ours, self._settings)
 
 
 def _refused(
