@@ -9,7 +9,7 @@ SEED ?= 1
 BENCH ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test unit lint format bench chaos screenshots clean
+.PHONY: help setup demo test unit lint format bench chaos docs screenshots clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/\1\t\2/' | expand -t 12
@@ -20,7 +20,7 @@ $(VENV)/.ready: pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit("reembed needs Python 3.11 or newer: make PYTHON=python3.12 setup" if sys.version_info < (3, 11) else 0)'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --editable '.[application,embedded,development]'
+	$(BIN)/python -m pip install --quiet --editable '.[application,embedded,development,docs]'
 	@touch $@
 
 demo: setup ## a whole migration on real documents, nothing to install or configure
@@ -47,8 +47,11 @@ bench: setup ## every figure that the documents state; BENCH=--quick for a look
 chaos: setup ## a migration under fire: make chaos SECONDS=600 SEED=1
 	$(BIN)/python -m tests.chaos --seconds $(SECONDS) --seed $(SEED)
 
+docs: setup ## the documents as a site, in docs/_build/html; a link that leads nowhere fails
+	$(BIN)/sphinx-build -q -W --keep-going -b html docs docs/_build/html
+
 screenshots: setup ## pictures of the report for docs/, with Chromium
 	$(BIN)/python -m tests.screenshots
 
 clean: ## remove what the targets made
-	rm -rf $(VENV) .venv-benchmarks .mypy_cache .pytest_cache .ruff_cache dist
+	rm -rf $(VENV) .venv-benchmarks .mypy_cache .pytest_cache .ruff_cache dist docs/_build

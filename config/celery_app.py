@@ -4,13 +4,14 @@ Every setting has its reason beside it. The principle: the ledger in Postgres is
 messages are small, may be lost or doubled, and no result is kept.
 """
 
+import logging
 import sys
 from typing import Any
 
-from celery import Celery
+from celery import Celery, signals
 from kombu import Exchange, Queue
 
-from config import schedule
+from config import logs, schedule
 from config.settings import Settings
 from reembed import errors
 
@@ -114,3 +115,10 @@ def _settings_or_exit() -> Settings:
 
 app = Celery("reembed", loader="config.result_backend:Loader")
 app.add_defaults(lambda: configuration(_settings_or_exit()))
+
+
+@signals.after_setup_logger.connect
+@signals.after_setup_task_logger.connect
+def _format_logs(logger: logging.Logger, **_: Any) -> None:
+    for handler in logger.handlers:
+        handler.setFormatter(logs.Formatter(_settings_or_exit().log_format))

@@ -14,6 +14,12 @@ def entries(every_seconds: int, queue: str) -> dict[str, Any]:
         "advance every migration": {
             "task": "reembed.advance_all",
             "schedule": every_seconds,
-            "options": {"expires": every_seconds, "queue": queue},
+            # What Flower shows as its arguments
+            "options": {
+                "expires": every_seconds,
+                "queue": queue,
+                "argsrepr": "every migration",
+                "kwargsrepr": "",
+            },
         }
     }

@@ -11,6 +11,7 @@ from reembed.database.tuning import Tuning
 IndexMethod = Literal["hnsw", "ivfflat", "none"]
 Overlong = Literal["truncate", "mean", "fail"]
 Pooler = Literal["none", "transaction"]
+LogFormat = Literal["logfmt", "json"]
 
 
 class Settings(settings.Settings):
@@ -92,6 +93,11 @@ class Settings(settings.Settings):
     max_chunk_attempts: int = Field(default=5, ge=1)
     # A worker that says nothing for this long has lost its chunk
     chunk_lease_seconds: float = Field(default=30.0, ge=1)
+
+    # Of workers, control worker and beat
+    log_format: LogFormat = "logfmt"
+    # Where traces go, with the extra `tracing`; empty: nowhere
+    otel_exporter_otlp_endpoint: str = ""
 
     @property
     def database(self) -> str:

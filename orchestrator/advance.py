@@ -8,7 +8,7 @@ message says, one process at a time does it for a migration, and each change of 
     indexing      build the index on the vectors, then
     validating    catch up once more (an index can take hours), judge, then
     ready, needs_review
-                  catch up, as long as the migration stands
+                  catch up, as long as the migration stands; put the triggers back if somebody dropped them
     switched      catch up, also with the old column while its model answers
     cleaning      catch up, while `cleanup` brings the vectors home
 """
@@ -23,9 +23,10 @@ from psycopg import errors as pg
 from config.settings import Settings
 from orchestrator import dispatch
 from orchestrator.validation import judge
-from reembed.database import chunks, documents, indexes, ledger, queries
+from reembed.database import chunks, documents, indexes, ledger, queries, storage
 from reembed.database.connection import Connection, first_line
 from reembed.database.ledger import Migration
+from reembed.events import Event
 from workers import logs, sides
 
 _log = logging.getLogger(__name__)
@@ -84,6 +85,10 @@ def _validating(connection: Connection, settings: Settings, migration: Migration
 
 
 def _standing(connection: Connection, settings: Settings, migration: Migration) -> bool:
+    if migration.state != "cleaning" and storage.watch(connection, migration):
+        # Somebody dropped or disabled them, who knows when: the scan finds what was written since
+        found = documents.mark_pending(connection, migration)
+        _log.warning(Event("triggers_put_back", migration=migration.id, documents=found))
     unfinished = _settle(connection, settings, migration)
     if "new" not in unfinished:
         _catch_up(connection, migration)
@@ -142,7 +147,7 @@ def _catch_up(connection: Connection, migration: Migration, side: ledger.Side = 
 def _change(connection: Connection, migration: Migration, to_state: str) -> bool:
     changed = ledger.change_state(connection, migration, to_state)
     if changed:
-        _log.info("event=state migration=%s from=%s to=%s", migration.id, migration.state, to_state)
+        _log.info(Event("state", migration=migration.id, before=migration.state, state=to_state))
     return changed
 
 

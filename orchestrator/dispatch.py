@@ -5,6 +5,7 @@ only a doorbell: it may come never, early or twice, and `advance` does the right
 """
 
 import uuid
+from collections.abc import Mapping
 from typing import Any
 
 import kombu
@@ -15,8 +16,9 @@ from celery import Signature, chord
 from config import celery_app
 from config.settings import Settings
 from reembed import errors
-from reembed.database import chunks
+from reembed.database import chunks, ledger
 from reembed.database.connection import Connection
+from reembed.database.ledger import Migration
 
 # Header tasks of one chord: its cost to the broker stays the same for a hundred documents and for a billion
 WAVE = 2_000
@@ -82,7 +84,7 @@ def publish(connection: Connection, migration_id: int) -> int:
         return 0
     wave = chunks.take_wave(connection, migration_id, min(WAVE, room))
     if wave:
-        _chord(migration_id, wave)
+        _chord(ledger.get(connection, migration_id), wave)
     return len(wave)
 
 
@@ -102,24 +104,35 @@ def queue_length() -> int:
         return int(queue.queue_declare().message_count)  # type: ignore[union-attr]  # the stubs have the wrong type
 
 
-def _chord(migration_id: int, wave: list[dict[str, Any]]) -> None:
+def _chord(migration: Migration, wave: list[dict[str, Any]]) -> None:
     run = uuid.uuid4().hex[:8]
     header = [
         _task(
             "reembed.embed_chunk",
-            migration_id,
+            migration.id,
             chunk["number"],
             # An id is never used twice: Celery would take the second run for done
-            task_id=f"migration-{migration_id}-chunk-{chunk['number']}-{run}",
+            task_id=f"migration-{migration.id}-chunk-{chunk['number']}-{run}",
             # What Flower shows
-            argsrepr=f"migration {migration_id} chunk {chunk['number']}",
+            argsrepr=label(migration, chunk),
             kwargsrepr="",
         )
         for chunk in wave
     ]
-    body = _task("reembed.advance", migration_id)
-    body.on_error(_task("reembed.advance", migration_id))
+    body, errback = (
+        _task("reembed.advance", migration.id, argsrepr=f"migration {migration.id}", kwargsrepr="")
+        for _ in range(2)
+    )
+    body.on_error(errback)
     chord(header, body, app=celery_app.app).apply_async()
+
+
+def label(migration: Migration, chunk: Mapping[str, Any]) -> str:
+    """A chunk as Flower shows it. A key that is a number says nothing; any other may be a name or an address."""
+    named = f"migration {migration.id} chunk {chunk['number']}"
+    if migration.table.key_type == "bigint":
+        return f"{named}: ids {chunk['first_id']}-{chunk['last_id']}"
+    return named
 
 
 def _task(name: str, *integers: int, **options: str) -> Signature[None]:

@@ -27,6 +27,7 @@ from reembed.database.ledger import Migration
 from reembed.database.searches import ShadowReport, SideReport
 
 _BACKFILL = ("planned", "backfilling", "paused", "failed", "indexing")
+_OVER = ("cleaned", "aborted")
 # Workers claim within a second of a message; silence longer than this has a reason
 _SILENCE_SECONDS = 5
 
@@ -108,6 +109,11 @@ class Status:
         return ", ".join(parts)
 
 
+def from_the_ledger(state: str) -> bool:
+    """Whether looking costs nothing; otherwise the table is counted."""
+    return state in _BACKFILL or state in _OVER
+
+
 def status(connection: Connection, migration: Migration) -> Status:
     counts = chunks.count(connection, migration.id)
     refused = failures.count(connection, migration)
@@ -115,7 +121,7 @@ def status(connection: Connection, migration: Migration) -> Status:
     lag, old_pending = None, NOTHING_OLD
     if migration.state in _BACKFILL:
         total, pending = counts.documents, counts.remaining
-    elif migration.state in ("cleaned", "aborted"):
+    elif migration.state in _OVER:
         total, pending = counts.documents, 0
     else:
         total, pending = (

@@ -1,10 +1,10 @@
-"""Pictures of the report for docs/, of a real migration: docstrings, whose first lines ask for the rest of them.
+"""Pictures for docs/: Flower during a real migration, and the report of it.
+
+Its documents are docstrings, whose first lines ask for the rest of them.
 
 make screenshots
 """
 
-import shutil
-import subprocess
 import tempfile
 from pathlib import Path
 
@@ -14,49 +14,35 @@ import psycopg
 from orchestrator.demo import corpus, loading
 from orchestrator.embedded import stack as embedded
 from orchestrator.embedding_server import models
+from tests import browser, flower, waiting
 from tests.installation import Installation
 
 _DOCUMENTS, _QUERIES = 1_500, 150
 _IMAGES = Path(__file__).parents[1] / "docs" / "images"
-# Name, width, height, colour scheme; 0 is dark for Chromium
+# Name, width, height, whether dark
 _VIEWS = (
-    ("report-desktop", 1_280, 1_500, 1),
-    ("report-desktop-dark", 1_280, 1_500, 0),
-    ("report-phone", 390, 1_400, 1),
-)
-_OPTIONS = (
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--hide-scrollbars",
+    ("report-desktop", 1_280, 1_500, False),
+    ("report-desktop-dark", 1_280, 1_500, True),
+    ("report-phone", 390, 1_400, False),
 )
 
 
 def main() -> None:
-    chromium = shutil.which("chromium") or shutil.which("google-chrome")
-    if chromium is None:
-        raise SystemExit("Chromium takes the pictures, and is not installed: apt-get install chromium")
+    if browser.PROGRAM is None:
+        raise SystemExit(browser.MISSING)
+    _IMAGES.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as directory:
         report = Path(directory) / "report.html"
         with embedded.running() as stack:
             _judge(stack, Path(directory), report)
-        _IMAGES.mkdir(exist_ok=True)
-        for name, width, height, scheme in _VIEWS:
-            subprocess.run(
-                [
-                    chromium, *_OPTIONS, f"--user-data-dir={directory}/{name}", f"--window-size={width},{height}",
-                    f"--blink-settings=preferredColorScheme={scheme}", f"--screenshot={_IMAGES / name}.png",
-                    report.as_uri(),
-                ],
-                check=True,
-                stderr=subprocess.DEVNULL,
-            )  # fmt: skip
-            click.echo(_IMAGES / f"{name}.png")
+        for name, width, height, dark in _VIEWS:
+            _photograph(report.as_uri(), name, Path(directory), width, height, dark)
+
+
+def _photograph(url: str, name: str, directory: Path, width: int, height: int, dark: bool = False) -> None:
+    picture = _IMAGES / f"{name}.png"
+    browser.photograph(url, picture, directory / name, width=width, height=height, dark=dark)
+    click.echo(picture)
 
 
 def _judge(stack: embedded.Stack, directory: Path, report: Path) -> None:
@@ -74,6 +60,10 @@ def _judge(stack: embedded.Stack, directory: Path, report: Path) -> None:
             "EMBED_MODEL": "wordllama-256",
             "EMBED_DIMENSIONS": "256",
             "VALIDATION_SLICE_COLUMN": "package",
+            # Slow enough to be watched
+            "CHUNK_SIZE": "150",
+            "EMBED_BATCH_SIZE": "10",
+            "EMBED_CONCURRENCY": "1",
         },
     )
     pairs = _pairs()
@@ -91,8 +81,15 @@ def _judge(stack: embedded.Stack, directory: Path, report: Path) -> None:
     (directory / "qrels").write_text(
         "".join(f"{number} 0 {key} 1\n" for number, key in enumerate(keys[:_QUERIES], start=1))
     )
-    with made.processes():
-        _run(made, "start", "--wait")
+    with made.processes(workers=2), flower.beside(made) as watched:
+        stack.provider.set_latency(300)
+        _run(made, "start")
+        waiting.until(
+            lambda: len(watched.tasks("state=SUCCESS&taskname=reembed.embed_chunk")) > 1, seconds=60
+        )
+        _photograph(f"{watched.address}/tasks?name=reembed.embed_chunk", "flower", directory, 1_560, 760)
+        stack.provider.set_latency(0)
+        made.wait_for(lambda status: status["state"] in ("ready", "needs_review"))
         judged = ("--queries", str(directory / "queries"), "--qrels", str(directory / "qrels"))
         _run(made, "validate", *judged, "--threshold", "0.8", "--html", str(report), "--with-text")
 

@@ -1,11 +1,14 @@
-"""One request to the provider: its share of the quota before, the correction after."""
+"""One request to the provider: its share of the quota before, the correction after, and what became of it."""
 
 import threading
+import time
 from collections.abc import Callable, Sequence
 
 from reembed import errors
+from reembed.database.requests import Outcome
 from reembed.embedding.provider import Provider
 from reembed.embedding.wire import Embedded
+from workers import tracing
 from workers.quota import Quota
 from workers.ruler import Ruler
 
@@ -24,22 +27,33 @@ def ask(
     *,
     stop: threading.Event,
     on_wait: Callable[[str, float], None],
+    count: Callable[[Outcome, float], None],
 ) -> Embedded:
     """The answer to a request of so many tokens, by estimate. Raises what the provider and the quota raise.
 
     What broke is neither corrected nor given back: workers/quota.py says why.
     """
     share = quota.take(ruler.corrected(estimated), stop, on_wait)
+    if share.waited:
+        count("held", share.waited)
+    outcome: Outcome = "broken"
+    began = time.monotonic()
     try:
-        answer = provider.embed_documents(texts)
+        with tracing.span("provider request", texts=len(texts), tokens_estimated=estimated):
+            answer = provider.embed_documents(texts)
+        outcome = "answered"
     except errors.ProviderOverloaded as overload:
+        outcome = "rate_limited"
         quota.give_back(share)
         # It was said to one worker and is meant for all
         quota.pause(min(overload.retry_after or PAUSE_SECONDS, LONGEST_PAUSE_SECONDS))
         raise
     except errors.RequestRefused:
+        outcome = "refused"
         quota.give_back(share)
         raise
+    finally:
+        count(outcome, time.monotonic() - began)
     quota.settle(share, answer.tokens, answer.limits)
     ruler.learn(estimated, answer.tokens)
     return answer

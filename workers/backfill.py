@@ -4,6 +4,7 @@
 2. Work on it, batch by batch (loop.py).
 3. A fault is charged to whom it belongs: a provider's or a configuration's pauses the migration with the reason, a
    passing one gives the chunk back for later, everything else is a strike against the chunk.
+4. Say in a sentence what became of it: Flower shows that beside the task.
 """
 
 import contextlib
@@ -14,8 +15,10 @@ import psycopg
 from reembed import errors
 from reembed.database import chunks, faults, ledger
 from reembed.database.connection import Connection, in_one_line
-from workers import logs, sides
+from reembed.events import Event
+from workers import logs, sides, tracing
 from workers.loop import Loop
+from workers.telling import TO_NOBODY, Telling
 from workers.tools import Tools
 
 _log = logging.getLogger(__name__)
@@ -23,9 +26,12 @@ _log = logging.getLogger(__name__)
 # A chunk whose provider outlasted the patience of its worker is put off for this share of it
 PUT_OFF_SHARE = 0.25
 
+# How the sentence begins where a person should look
+FAILED = "failed: "
 
-def embed_chunk(tools: Tools, migration_id: int, number: int) -> None:
-    """Embed what is pending in one chunk. Raises nothing that the ledger can be told instead."""
+
+def embed_chunk(tools: Tools, migration_id: int, number: int, telling: Telling = TO_NOBODY) -> str:
+    """Embed what is pending in one chunk; what became of it. Raises nothing that the ledger can be told instead."""
     ask, environment = tools.database.call, tools.settings
     claim = ask(
         lambda connection: chunks.claim(
@@ -35,52 +41,62 @@ def embed_chunk(tools: Tools, migration_id: int, number: int) -> None:
         )
     )  # fmt: skip
     if claim is None:
-        _log.info("event=chunk_not_free migration=%s chunk=%s", migration_id, number)
-        return
+        _log.info(Event("chunk_not_free", migration=migration_id, chunk=number))
+        return "another worker has it, or nobody should"
     migration = ask(lambda connection: ledger.get(connection, migration_id))
     model = sides.model(environment, migration, claim.side)
     if model is None:
-        put_off(tools, claim, sides.NO_OLD_MODEL, environment.rerun_failed_every_seconds)
-        return
-    loop = Loop(tools, migration, claim, model)
+        return put_off(tools, claim, sides.NO_OLD_MODEL, environment.rerun_failed_every_seconds)
+    loop = Loop(tools, migration, claim, model, telling)
+    with tracing.span("embed chunk", migration=migration_id, chunk=number, attempt=claim.attempt) as told:
+        told["became"] = became = _run(tools, migration, loop)
+    for left in loop.taking.left:
+        _give_back(tools, left)
+    with contextlib.suppress(psycopg.Error, errors.ReembedError):
+        tools.tally.write(tools.database)
+    return f"{became}; {loop.taking.close()}"
+
+
+def _run(tools: Tools, migration: ledger.Migration, loop: Loop) -> str:
     try:
         loop.run()
     except errors.LeaseLost as error:
-        _log.warning("event=lease_lost reason=%r", str(error))
+        _log.warning(Event("lease_lost", migration=migration.id, chunk=loop.charged.number, reason=error))
+        return str(error)
     except errors.Broken as error:
-        stop_migration(tools, migration, loop.charged, error)
+        return stop_migration(tools, migration, loop.charged, error)
     except errors.Transient as error:
-        put_off(tools, loop.charged, str(error), PUT_OFF_SHARE * environment.provider_patience_seconds)
+        seconds = PUT_OFF_SHARE * tools.settings.provider_patience_seconds
+        return put_off(tools, loop.charged, str(error), seconds)
     except Exception as error:
-        _fault_of_the_database_or_ours(tools, migration, loop.charged, error)
-    for left in loop.left:
-        _give_back(tools, left)
+        return _fault_of_the_database_or_ours(tools, migration, loop.charged, error)
+    return "given back" if loop.taking.left else "done"
 
 
 def _give_back(tools: Tools, claim: chunks.Claim) -> None:
     """For whoever is free next, without a strike. Where the database is away, the lease runs out instead."""
     with contextlib.suppress(psycopg.Error, errors.ReembedError):
         tools.database.call(lambda connection: chunks.give_back(connection, claim))
-        _log.info("event=chunk_given_back migration=%s chunk=%s", claim.migration_id, claim.number)
+        _log.info(Event("chunk_given_back", migration=claim.migration_id, chunk=claim.number))
 
 
-def put_off(tools: Tools, claim: chunks.Claim, reason: str, seconds: float) -> None:
+def put_off(tools: Tools, claim: chunks.Claim, reason: str, seconds: float) -> str:
     """Nobody is to blame: the chunk is tried again later, by whoever is free then, without a strike."""
     tools.database.call(
         lambda connection: chunks.give_back(connection, claim, waiting_for=reason, retry_seconds=seconds)
     )
-    _log.warning(
-        "event=chunk_put_off migration=%s chunk=%s reason=%r", claim.migration_id, claim.number, reason
-    )
+    _log.warning(Event("chunk_put_off", migration=claim.migration_id, chunk=claim.number, reason=reason))
+    return f"put off: {reason}"
 
 
 def stop_migration(
     tools: Tools, migration: ledger.Migration, claim: chunks.Claim, error: errors.Broken
-) -> None:
+) -> str:
     """No document and no chunk is to blame: pause the backfill with the reason until a person mends the cause."""
     put_off(tools, claim, str(error), tools.settings.rerun_failed_every_seconds)
     tools.database.call(lambda connection: _stop(connection, migration.id, claim.side, error))
-    _log.error("event=migration_stopped migration=%s reason=%r", migration.id, str(error))
+    _log.error(Event("migration_stopped", migration=migration.id, chunk=claim.number, reason=error))
+    return FAILED + str(error)
 
 
 def _stop(connection: Connection, migration_id: int, side: ledger.Side, error: errors.Broken) -> None:
@@ -95,27 +111,27 @@ def _stop(connection: Connection, migration_id: int, side: ledger.Side, error: e
 
 def _fault_of_the_database_or_ours(
     tools: Tools, migration: ledger.Migration, claim: chunks.Claim, error: Exception
-) -> None:
+) -> str:
     """What is left: a database that does not come back in time, a right that is missing, and what nobody foresaw."""
-    where = (migration.id, claim.number)
+    where = {"migration": migration.id, "chunk": claim.number}
     if faults.passes(error):
         # Perhaps not even the ledger can be told. Then the lease runs out, and the schedule sees to the chunk
-        _log.warning("event=database_away migration=%s chunk=%s reason=%r", *where, in_one_line(error))
+        _log.warning(Event("database_away", **where, reason=in_one_line(error)))
         with contextlib.suppress(psycopg.Error, errors.ReembedError):
             put_off(tools, claim, f"the database: {in_one_line(error)}", tools.settings.chunk_lease_seconds)
-        return
+        return f"put off: the database: {in_one_line(error)}"
     state = tools.database.call(lambda connection: ledger.get(connection, migration.id)).state
     if state in ("aborted", "cleaned"):
         # Where it wrote is gone
-        _log.info("event=migration_over migration=%s chunk=%s state=%s", *where, state)
-        return
+        _log.info(Event("migration_over", **where, state=state))
+        return f"the migration is {state}"
     if faults.is_forbidden(error):
-        stop_migration(tools, migration, claim, faults.DatabaseForbids(reason=in_one_line(error)))
-        return
+        return stop_migration(tools, migration, claim, faults.DatabaseForbids(reason=in_one_line(error)))
     tools.database.call(
         lambda connection: chunks.fail(
             connection, claim, error=in_one_line(error),
             max_strikes=tools.settings.max_chunk_attempts, retry_seconds=tools.settings.rerun_failed_every_seconds,
         )
     )  # fmt: skip
-    logs.failure(_log, "chunk_failed", error, migration=migration.id, chunk=claim.number)
+    logs.failure(_log, "chunk_failed", error, **where)
+    return FAILED + in_one_line(error)

@@ -59,6 +59,11 @@ class Batch:
     """Nobody is asked about these."""
     copies: Copies | None = None
 
+    @property
+    def documents(self) -> int:
+        """How many there are by now: later ones of a text that is in flight join its group."""
+        return sum(map(len, self.groups)) + len(self.refused) + (len(self.copies[0]) if self.copies else 0)
+
     @functools.cached_property
     def sent(self) -> list[str]:
         """The parts of all texts, in order."""

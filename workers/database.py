@@ -15,6 +15,7 @@ import tenacity
 from psycopg import errors as pg
 
 from reembed.database import connection, faults
+from reembed.events import Event
 from workers import drain
 
 _log = logging.getLogger(__name__)
@@ -69,7 +70,7 @@ class Database:
     def _tell(self, state: tenacity.RetryCallState) -> None:
         fault = state.outcome.exception() if state.outcome else None
         reason = connection.in_one_line(fault) if fault else ""
-        _log.warning("event=database_fault try=%s reason=%r", state.attempt_number, reason)
+        _log.warning(Event("database_fault", attempt=state.attempt_number, reason=reason))
         if isinstance(fault, pg.ReadOnlySqlTransaction):
             # A session stays what it was when it began; after a failover the next one may be elsewhere
             self.close()

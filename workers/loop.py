@@ -10,6 +10,8 @@
    of its time slice). Leaving means: no new request, commit what is in flight, give the chunks back.
 """
 
+import contextvars
+import functools
 import threading
 import time
 from collections import deque
@@ -25,6 +27,7 @@ from reembed.embedding.patience import Patience
 from reembed.embedding.wire import Embedded
 from workers import asking, batches, drain
 from workers.taking import Held, Taking
+from workers.telling import Telling
 from workers.tools import Tools
 
 # Seconds that one task works on a chunk before it gives it back, so that no task outlives its message's visibility
@@ -44,6 +47,7 @@ class Writing:
     """A commit under way."""
 
     held: Held
+    documents: int
     fault: errors.ReembedError | None
     """What kept the rest of the batch from being answered."""
     seconds: futures.Future[float]
@@ -53,7 +57,12 @@ class Loop:
     """One attempt at a chunk."""
 
     def __init__(
-        self, tools: Tools, migration: ledger.Migration, claim: chunks.Claim, model: settings.Model
+        self,
+        tools: Tools,
+        migration: ledger.Migration,
+        claim: chunks.Claim,
+        model: settings.Model,
+        telling: Telling,
     ) -> None:
         self._tools = tools
         self._provider = tools.provider(model, claim.side)
@@ -63,7 +72,7 @@ class Loop:
         self._stop = threading.Event()
         self._patience = Patience(tools.settings.provider_patience_seconds, self._stop, self._note_wait)
         self._migration = migration
-        self._taking = Taking(tools, migration, claim, model)
+        self.taking = Taking(tools, migration, claim, model, telling)
         # Sent, or ready to be
         self._in_flight: dict[futures.Future[list[Apart]], tuple[Held, batches.Batch]] = {}
         self._answered: deque[tuple[Held, batches.Batch, futures.Future[list[Apart]]]] = deque()
@@ -77,14 +86,9 @@ class Loop:
         self._renew_at = 0.0
 
     @property
-    def left(self) -> list[chunks.Claim]:
-        """The chunks that are not done: to be given back."""
-        return [held.claim for held in self._taking.held]
-
-    @property
     def charged(self) -> chunks.Claim:
         """The chunk that the fault is about."""
-        return self._charged or (self.left or [self._taking.own])[-1]
+        return self._charged or (self.taking.left or [self.taking.own])[-1]
 
     def run(self) -> None:
         """Until all is done, or the worker has to leave.
@@ -107,13 +111,12 @@ class Loop:
             raise self._fault
 
     def _goes_on(self) -> bool:
-        return bool(
-            self._in_flight or self._answered or self._writing or (self._wanted and self._taking.held)
-        )
+        return bool(self._in_flight or self._answered or self._writing or (self._wanted and self.taking.held))
 
     def _fill(self) -> None:
-        while self._wanted and self._has_room() and (taken := self._taking.next()):
-            self._in_flight[self._tools.executor.submit(self._embed, taken[1])] = taken
+        while self._wanted and self._has_room() and (taken := self.taking.next()):
+            in_context = contextvars.copy_context().run
+            self._in_flight[self._tools.executor.submit(in_context, self._embed, taken[1])] = taken
 
     def _has_room(self) -> bool:
         """For one more request in flight or ready, unless the database is to be spared."""
@@ -135,6 +138,7 @@ class Loop:
             return asking.ask(
                 self._provider, self._quota, self._ruler, texts, batch.estimate(texts),
                 stop=self._stop, on_wait=self._note_wait,
+                count=functools.partial(self._tools.tally.count, self._migration.id),
             )  # fmt: skip
 
         answers: list[Apart] = []
@@ -158,7 +162,7 @@ class Loop:
             waited.append(self._writing.seconds)
         if not waited:
             # The database is spared, or the end was reached
-            self._stop.wait(_LOOK_SECONDS if self._wanted and self._taking.held else 0.0)
+            self._stop.wait(_LOOK_SECONDS if self._wanted and self.taking.held else 0.0)
             return
         is_lonely = self._is_lonely()
         done, _ = futures.wait(
@@ -168,7 +172,7 @@ class Loop:
             if (sent := self._in_flight.pop(future, None)) is not None:
                 self._answered.append((*sent, future))
         if is_lonely and not done:
-            while self._is_lonely() and self._taking.take_along():
+            while self._is_lonely() and self.taking.take_along():
                 self._fill()
 
     def _is_lonely(self) -> bool:
@@ -177,7 +181,7 @@ class Loop:
             self._wanted
             and self._waiting_for is None
             and bool(self._in_flight)
-            and self._taking.may_take_along
+            and self.taking.may_take_along
             and len(self._in_flight) < self._tools.settings.embed_concurrency
         )
 
@@ -190,7 +194,7 @@ class Loop:
             self._tools.governor.wrote(written.seconds.result())
             if written.fault is not None:
                 raise written.fault
-            self._taking.committed(written.held)
+            self.taking.committed(written.held, written.documents)
             self._waiting_for = None
         except Exception as error:
             self._stop_for(error, written.held)
@@ -206,7 +210,8 @@ class Loop:
                 continue
             seconds = self._tools.writer.commit(self._migration, held.claim, batch, answers)
             held.duplicates.answer(batch.groups, seconds)
-            self._writing = Writing(held, answers[-1].fault if answers else None, seconds)
+            fault = answers[-1].fault if answers else None
+            self._writing = Writing(held, batch.documents, fault, seconds)
 
     def _stop_for(self, fault: Exception, held: Held) -> None:
         """The first fault counts; no new request, but the answers on their way are paid for."""
@@ -219,7 +224,8 @@ class Loop:
         now = time.monotonic()
         if now >= self._renew_at:
             self._renew_at = now + self._tools.settings.chunk_lease_seconds / 3
-            wanted = self._taking.renew(self._waiting_for)
+            wanted = self.taking.renew(self._waiting_for)
+            self._tools.tally.write(self._tools.database)
             self._wanted = self._wanted and wanted
         if now >= self._ends_at:
             self._wanted = False

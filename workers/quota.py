@@ -50,6 +50,8 @@ class Share:
     tokens: int
     terms: bytes
     """The state of the quota that it was reserved in; empty where Redis was not there to tell."""
+    waited: float = 0.0
+    """Seconds, until it might be sent."""
 
 
 def connect(url: str) -> redis.Redis:
@@ -110,13 +112,15 @@ class Quota:
         Raises errors.Transient where `stop` comes first, and then nothing must be sent.
         """
         seconds, terms = self.reserve(tokens)
+        waited = 0.0
         while seconds > 0:
+            waited += seconds
             on_wait(WAITING, seconds)
             if stop.wait(seconds):
                 self._correct(Share(tokens, terms), requests=-1, tokens=-tokens)
                 raise errors.Transient(reason=WAITING)
             seconds, terms = self.reserve(tokens, held=terms)
-        return Share(tokens, terms)
+        return Share(tokens, terms, waited)
 
     def settle(self, share: Share, billed: int, limits: announced.Limits) -> None:
         """The request was answered: correct its share by the tokens billed (0: not told), hear the limits."""

@@ -15,8 +15,10 @@ from dataclasses import dataclass, field
 from reembed import settings
 from reembed.database import chunks, ledger
 from reembed.database.connection import Connection
+from reembed.events import Event
 from workers import batches
 from workers.duplicates import Duplicates
+from workers.telling import Telling
 from workers.tools import Tools
 
 _log = logging.getLogger(__name__)
@@ -42,15 +44,33 @@ class Taking:
     """Of one task; used by one thread."""
 
     def __init__(
-        self, tools: Tools, migration: ledger.Migration, claim: chunks.Claim, model: settings.Model
+        self,
+        tools: Tools,
+        migration: ledger.Migration,
+        claim: chunks.Claim,
+        model: settings.Model,
+        telling: Telling,
     ) -> None:
         self.own = claim
         self._tools = tools
         self._migration = migration
         self._model = model
+        self._telling = telling
         self._look_at = 0.0
+        # Documents whose batches were committed, and those of all chunks that were held
+        self._done = self._documents = 0
         self.held: list[Held] = [self._hold(claim)]
         """Not done yet. Only the last of them may have batches to send."""
+
+    @property
+    def left(self) -> list[chunks.Claim]:
+        """Not done, to be given back."""
+        return [held.claim for held in self.held]
+
+    def close(self) -> str:
+        """How far it got."""
+        self._telling.at_last(self._done, self._documents)
+        return f"{self._done:,} of {self._documents:,} documents"
 
     def next(self) -> tuple[Held, batches.Batch] | None:
         """One batch to send; None: all were sent."""
@@ -65,9 +85,11 @@ class Taking:
         newest.unsettled += 1
         return newest, batch
 
-    def committed(self, held: Held) -> None:
-        """One of its batches."""
+    def committed(self, held: Held, documents: int) -> None:
+        """One of its batches, of so many documents."""
         held.unsettled -= 1
+        self._done += documents
+        self._telling(self._done, self._documents)
         self._finish(held)
 
     @property
@@ -108,6 +130,7 @@ class Taking:
         return self._tools.database.call(renew)
 
     def _hold(self, claim: chunks.Claim) -> Held:
+        self._documents += claim.documents
         duplicates = Duplicates()
         waiting = batches.of_chunk(
             self._tools.database, self._migration, claim, self._model, self._tools.settings,
@@ -126,4 +149,4 @@ class Taking:
 
         self._tools.database.call(finish)
         self.held.remove(held)
-        _log.info("event=chunk_done migration=%s chunk=%s", held.claim.migration_id, held.claim.number)
+        _log.info(Event("chunk_done", migration=held.claim.migration_id, chunk=held.claim.number))

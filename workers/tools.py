@@ -12,6 +12,7 @@ from workers.database import Database
 from workers.governor import Governor
 from workers.quota import Quota
 from workers.ruler import Ruler
+from workers.tally import Tally
 from workers.writer import Writer
 
 
@@ -27,6 +28,7 @@ class Tools:
         self.executor = ThreadPoolExecutor(environment.embed_concurrency, thread_name_prefix="provider")
         self._quotas = {"new": Quota.of(environment), "old": Quota.of_the_old_model(environment)}
         self.governor = Governor.of(environment)
+        self.tally = Tally()
         self._providers: dict[tuple[settings.Model, ledger.Side], Provider] = {}
         self._rulers: dict[str, Ruler] = {}
 

@@ -4,13 +4,14 @@ While the server writes a batch, the loop fetches the next documents and sends t
 commit at a time, because two of the same chunk would wait for each other's progress.
 """
 
+import contextvars
 import time
 from collections.abc import Sequence
 from concurrent import futures
 
 from reembed.database import chunks, ledger
 from reembed.embedding.bisection import Apart
-from workers import batches, committing
+from workers import batches, committing, tracing
 from workers.database import Database
 
 
@@ -33,12 +34,13 @@ class Writer:
 
         def commit() -> float:
             began = time.monotonic()
-            committing.commit(
-                self._database, migration, claim, batch.result(answers), lease_seconds=self._lease_seconds
-            )
+            with tracing.span("commit", documents=batch.documents):
+                committing.commit(
+                    self._database, migration, claim, batch.result(answers), lease_seconds=self._lease_seconds
+                )
             return time.monotonic() - began
 
-        return self._thread.submit(commit)
+        return self._thread.submit(contextvars.copy_context().run, commit)
 
     def close(self) -> None:
         self._thread.shutdown(wait=False, cancel_futures=True)

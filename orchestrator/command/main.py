@@ -20,6 +20,7 @@ _COMMANDS = {
     "plan": "plan",
     "start": "start",
     "status": "status",
+    "metrics": "metrics",
     "failures": "failures",
     "pause": "steer",
     "resume": "steer",

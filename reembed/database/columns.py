@@ -21,8 +21,13 @@ class ViewsInTheWay(errors.Refused):
 def expansion(migration: Migration) -> Iterator[sql.Composed]:
     """What `start` runs on the documents table, in order."""
     names = {**migration.names, "dimensions": sql.Literal(migration.new_model.dimensions)}
+    yield queries.compose("add_columns", names)
+    yield from triggers(migration)
+
+
+def triggers(migration: Migration) -> Iterator[sql.Composed]:
+    """What notices what is written. May be repeated."""
     for query in (
-        "add_columns",
         "create_trigger_function",
         "drop_trigger",
         "create_trigger",
@@ -34,7 +39,7 @@ def expansion(migration: Migration) -> Iterator[sql.Composed]:
         "create_insert_trigger",
         "enable_insert_trigger",
     ):
-        yield queries.compose(query, names)
+        yield queries.compose(query, migration.names)
 
 
 def remove(connection: Connection, migration: Migration) -> None:

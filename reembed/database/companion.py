@@ -54,6 +54,11 @@ def expansion(connection: Connection, migration: Migration) -> Iterator[sql.Comp
         if (roles := grants.grantees(connection, table, privilege)) is not None:
             granted = {"privileges": privileges, "grantees": roles}
             yield queries.compose("grant", {**migration.names, **granted})
+    yield from triggers(migration)
+
+
+def triggers(migration: Migration) -> Iterator[sql.Composed]:
+    """What notices what is written. May be repeated, until the vectors come home."""
     yield _function(migration, queries.compose("without_old", migration.names))
     for query in _TRIGGERS:
         yield queries.compose(query, migration.names)

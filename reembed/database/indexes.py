@@ -11,6 +11,7 @@ from reembed.database import building, distances, locking, queries, table, tunin
 from reembed.database.connection import Connection, first_line
 from reembed.database.ledger import Migration, Side
 from reembed.database.tuning import Tuning
+from reembed.events import Event
 
 _log = logging.getLogger(__name__)
 
@@ -156,7 +157,7 @@ def _create(
         # Also for what else this build has to do: the server will not have more of it in a minute
         building.put(connection, building.PARALLEL_WORKERS, "0")
         _log.warning(
-            "event=index_without_parallel_workers migration=%s reason=%r", migration.id, first_line(error)
+            Event("index_without_parallel_workers", migration=migration.id, reason=first_line(error))
         )
         queries.run(connection, "drop_index", drop)
         queries.run(connection, query, names)

@@ -165,13 +165,6 @@ def latest(connection: Connection, schema: str, name: str) -> Migration:
     return migration
 
 
-def active(connection: Connection) -> list[int]:
-    """Ids of the migrations that the schedule looks after."""
-    if not exists(connection):
-        return []
-    return [row["id"] for row in queries.run(connection, "active_migrations")]
-
-
 def change_state(
     connection: Connection, migration: Migration, to_state: str, reason: str | None = None
 ) -> bool:

@@ -526,6 +526,15 @@ SELECT * FROM reembed.migrations
 -- What the schedule looks after
 SELECT id FROM reembed.migrations WHERE state NOT IN ('planned', 'paused', 'failed', 'cleaned', 'aborted') ORDER BY id
 
+-- newest_migrations --
+-- What is shown of each table
+SELECT max(id) AS id FROM reembed.migrations GROUP BY schema_name, table_name ORDER BY id
+
+-- migration_states --
+-- What a migration can be in
+SELECT from_state AS state FROM reembed.transitions WHERE thing = 'migration'
+ UNION SELECT to_state FROM reembed.transitions WHERE thing = 'migration' ORDER BY state
+
 -- change_state --
 -- A compare-and-set: of two who try, one gets the row. Forbidden arrows are refused by the trigger
 UPDATE reembed.migrations SET state = %(to_state)s, reason = %(reason)s, changed_at = now()
@@ -605,6 +614,20 @@ VALUES (%(migration_id)s, %(k)s, 1, %(overlap)s, %(overlap)s::float8 ^ 2)
 ON CONFLICT (migration_id, k) DO UPDATE
    SET searches = reembed.shadows.searches + 1, overlap = reembed.shadows.overlap + EXCLUDED.overlap,
        overlap_squares = reembed.shadows.overlap_squares + EXCLUDED.overlap_squares
+
+-- count_requests --
+-- What one worker process counted since it last did. In the order of the key, as with searches
+INSERT INTO reembed.requests (migration_id, outcome, requests, seconds)
+SELECT v.migration_id, v.outcome, v.requests, v.seconds
+  FROM unnest(%(migrations)s::bigint[], %(outcomes)s::text[], %(requests)s::bigint[], %(seconds)s::float8[])
+       AS v(migration_id, outcome, requests, seconds)
+ ORDER BY v.migration_id, v.outcome
+ON CONFLICT (migration_id, outcome) DO UPDATE
+   SET requests = reembed.requests.requests + EXCLUDED.requests, seconds = reembed.requests.seconds + EXCLUDED.seconds
+
+-- list_requests --
+-- By outcome
+SELECT outcome, requests, seconds FROM reembed.requests WHERE migration_id = %(migration_id)s
 
 -- list_searches --
 -- Both sides, by class of duration
@@ -1030,6 +1053,11 @@ CREATE TRIGGER {insert_trigger} BEFORE INSERT ON {table}
 -- enable_insert_trigger --
 -- Also under logical replication
 ALTER TABLE {table} ENABLE ALWAYS TRIGGER {insert_trigger}
+
+-- count_triggers --
+-- Those that stand on the documents table and fire whatever the role of the session
+SELECT count(*) AS standing FROM pg_trigger
+ WHERE tgrelid = %(table)s::regclass AND tgname LIKE '~reembed%%' AND tgenabled = 'A'
 
 -- drop_trigger_function --
 -- Goes with the trigger

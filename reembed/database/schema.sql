@@ -197,6 +197,18 @@ CREATE TABLE reembed.overlong (
     PRIMARY KEY (migration_id, side, document_id)
 );
 
+-- What became of the requests to the provider. Workers add what they counted every few seconds, so that a request itself
+-- writes nothing; what a killed process had not yet added is missing
+CREATE TABLE reembed.requests (
+    migration_id bigint NOT NULL REFERENCES reembed.migrations ON DELETE CASCADE,
+    -- `held`: it waited for the quota before it was sent, and is counted as something else, too
+    outcome      text NOT NULL CHECK (outcome IN ('answered', 'rate_limited', 'refused', 'broken', 'held')),
+    requests     bigint NOT NULL,
+    -- All of them together
+    seconds      double precision NOT NULL,
+    PRIMARY KEY (migration_id, outcome)
+);
+
 -- Every judgement; the gate reads the newest
 CREATE TABLE reembed.validations (
     id           bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,

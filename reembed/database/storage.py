@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from psycopg import sql
 
-from reembed.database import columns, companion, ledger, locking
+from reembed.database import columns, companion, ledger, locking, queries
 from reembed.database.connection import Connection
 from reembed.database.ledger import Migration
 
@@ -28,6 +28,26 @@ def expand(connection: Connection, migration: Migration) -> None:
             connection.execute(query, {})
 
     locking.change(connection, statements)
+
+
+def watch(connection: Connection, migration: Migration) -> bool:
+    """Put the triggers back where one of them is gone or disabled; whether that was so.
+
+    What was written without them is not noticed by this. Raises ledger.WrongState where the migration went on.
+    """
+    of_storage = companion if migration.table.companion else columns
+    triggers = list(of_storage.triggers(migration))
+    standing = queries.one(connection, "count_triggers", None, table=migration.table.quoted)["standing"]
+    if standing == sum("CREATE TRIGGER" in trigger.as_string() for trigger in triggers):
+        return False
+
+    def statements() -> None:
+        ledger.hold(connection, migration, migration.state, "watch what is written")
+        for trigger in triggers:
+            connection.execute(trigger, {})
+
+    locking.change(connection, statements)
+    return True
 
 
 def remove(connection: Connection, migration: Migration) -> None:

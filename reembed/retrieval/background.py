@@ -21,6 +21,7 @@ from reembed import errors
 from reembed.database import connection as connections
 from reembed.database import queries, searches
 from reembed.database.connection import Connection
+from reembed.events import Event
 from reembed.retrieval.cache import FlagCache
 from reembed.retrieval.counting import Tally
 from reembed.retrieval.shadow import Job
@@ -100,7 +101,7 @@ class Background:
                     self._cache.forget()
                     self._work(connection)
             except psycopg.Error as error:
-                _log.warning("event=search_background_lost error=%r", connections.in_one_line(error))
+                _log.warning(Event("search_background_lost", reason=connections.in_one_line(error)))
             if self._stop.wait(_REOPEN_SECONDS if not self._stop.is_set() else 0):
                 return
 
@@ -128,7 +129,7 @@ class Background:
                 searches.add(connection, counts)
             except (psycopg.ProgrammingError, psycopg.IntegrityError) as error:
                 # No right to, or no ledger any more: nothing that another try would mend
-                _log.warning("event=searches_not_counted error=%r", connections.in_one_line(error))
+                _log.warning(Event("searches_not_counted", reason=connections.in_one_line(error)))
 
     def _shadow_next(self, connection: Connection) -> None:
         try:
@@ -144,4 +145,4 @@ class Background:
             raise
         except (errors.ReembedError, psycopg.Error) as error:
             # Its class alone: a message of the provider's may quote the text
-            _log.debug("event=shadow_failed error=%s", type(error).__name__)
+            _log.debug(Event("shadow_failed", reason=type(error).__name__))

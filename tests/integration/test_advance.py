@@ -1,19 +1,22 @@
 """`advance` against the ways in which a chord goes wrong: its callback early, twice or never, its messages lost."""
 
 import base64
+import dataclasses
 import json
 import time
 
 import pytest
 import redis
+from psycopg import sql
 
 from config import celery_app
 from config.settings import Settings
 from orchestrator import advance, dispatch, planning
-from reembed.database import chunks, connection, documents, failures, ledger, queries
+from reembed.database import chunks, connection, documents, failures, ledger, queries, storage
 from reembed.database.connection import Connection
 from reembed.database.ledger import Migration
 from tests import installation, steps
+from tests.integration.conftest import BOTH_STORAGES
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -126,13 +129,24 @@ def test_a_document_whose_row_the_database_refuses_is_recorded_and_its_neighbour
     assert documents.census(database, migration).embedded == 4
 
 
-def test_what_is_shown_of_a_message_names_no_document(
+def test_a_message_shows_its_migration_its_chunk_and_ids_that_are_numbers(
     database: Connection, settings: Settings, migration: Migration, broker: redis.Redis
 ) -> None:
     dispatch.publish(database, migration.id)
     messages = [json.loads(message) for message in broker.lrange("reembed:reembed.embed", 0, -1)]
     shown = {message["headers"]["argsrepr"] for message in messages}
-    assert shown == {f"migration {migration.id} chunk {number}" for number in (1, 2, 3)}
+    ranges = ("7-35", "42-70", "77-84")
+    assert shown == {
+        f"migration {migration.id} chunk {n}: ids {ids}" for n, ids in enumerate(ranges, start=1)
+    }
+
+
+def test_a_message_never_shows_a_key_that_is_a_text(migration: Migration) -> None:
+    keyed_by_text = dataclasses.replace(
+        migration, table=dataclasses.replace(migration.table, key_type="text")
+    )
+    chunk = {"number": 3, "first_id": "ada@example.org", "last_id": "bob@example.org"}
+    assert dispatch.label(keyed_by_text, chunk) == f"migration {migration.id} chunk 3"
 
 
 def test_messages_carry_integers_alone(
@@ -167,3 +181,36 @@ def test_a_message_takes_no_more_of_redis_than_a_plan_says(
     assert dispatch.publish(database, migration.id) == 1_000
     taken = (used() - before) / 1_000
     assert planning.MESSAGE_BYTES / 3 < taken < planning.MESSAGE_BYTES
+
+
+@BOTH_STORAGES
+@pytest.mark.parametrize(
+    "how", ["DROP TRIGGER {} ON documents", "ALTER TABLE documents DISABLE TRIGGER {}", None]
+)
+def test_a_trigger_that_somebody_took_away_is_put_back_and_what_it_missed_is_embedded(
+    database: Connection, settings: Settings, migration: Migration, how: str | None
+) -> None:
+    steps.embed(settings, migration, 1, 2, 3)
+    advance.advance(database, settings, migration.id)
+    # Given a text that nobody noticed
+    if how is None:
+        function = migration.names["trigger_function"]
+        database.execute(sql.SQL("DROP FUNCTION {} CASCADE").format(function))
+    else:
+        database.execute(sql.SQL(how).format(migration.names["trigger"]))
+    database.execute("UPDATE documents SET content = 'quite another text' WHERE id = 7")
+    assert documents.count_pending(database, migration) == 0
+    # When the schedule looks
+    advance.advance(database, settings, migration.id)
+    # Then that text is in a chunk, and the next one is noticed again
+    assert chunks.count(database, migration.id).unfinished == 1
+    assert documents.count_pending(database, migration) == 1
+    database.execute("UPDATE documents SET content = 'and another one' WHERE id = 14")
+    assert documents.count_pending(database, migration) == 2
+
+
+@BOTH_STORAGES
+def test_where_all_triggers_stand_none_is_touched(
+    database: Connection, settings: Settings, migration: Migration
+) -> None:
+    assert not storage.watch(database, migration)

@@ -108,6 +108,19 @@ def test_an_old_model_that_is_gone_or_another_is_noticed(found: Look, provider: 
         provider.restore("lexical-words")
 
 
+def test_a_refusal_by_the_old_model_quotes_no_document(
+    found: Look, provider: EmbeddingServer, database: Connection
+) -> None:
+    database.execute("UPDATE documents SET content = 'zanzibar ' || content")
+    provider.refuse("zanzibar")
+    try:
+        seen = found()
+    finally:
+        provider.accept("zanzibar")
+    assert seen["old_model.silent"].severity == "warning"
+    assert "zanzibar" not in str(seen)
+
+
 def test_an_old_column_without_a_width_wants_one(found: Look, database: Connection) -> None:
     database.execute("ALTER TABLE documents ALTER embedding TYPE vector")
     assert found(old_embed_dimensions=None)["old_model.width"].severity == "error"

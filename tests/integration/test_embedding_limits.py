@@ -108,7 +108,14 @@ def work(stack: Stack, server: provider.EmbeddingServer) -> Iterator[Callable[..
                 try:
                     patience.call(
                         lambda: asking.ask(
-                            model, quota, ruler, ["one two"], 2, stop=stop, on_wait=lambda reason, wait: None
+                            model,
+                            quota,
+                            ruler,
+                            ["one two"],
+                            2,
+                            stop=stop,
+                            on_wait=lambda reason, wait: None,
+                            count=lambda outcome, wait: None,
                         )
                     )
                 except Exception:

@@ -237,7 +237,7 @@ def test_a_build_that_gets_no_shared_memory_goes_on_without_parallel_workers(
     assert options(database, ready_to_index)[0]
     (line,) = caplog.messages
     assert line.startswith(
-        f"event=index_without_parallel_workers migration={ready_to_index.id} reason='could not "
+        f'event=index_without_parallel_workers migration={ready_to_index.id} reason="could not '
     )
     assert settings_of(database) == before
 

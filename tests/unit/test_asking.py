@@ -1,4 +1,4 @@
-"""What one refusal means for all: a pause, as long as the provider asks for, within reason."""
+"""What one refusal means for all: a pause, as long as the provider asks for, within reason. And what is counted."""
 
 import threading
 from typing import Any
@@ -7,6 +7,7 @@ import pytest
 
 from reembed import errors
 from workers import asking
+from workers.quota import Share
 from workers.ruler import Ruler
 
 
@@ -18,10 +19,10 @@ class Recorded:
         self.pauses: list[float] = []
         self.given_back = 0
 
-    def take(self, *_: Any) -> str:
-        return "share"
+    def take(self, *_: Any) -> Share:
+        return Share(1, b"", waited=2.5)
 
-    def give_back(self, share: str) -> None:
+    def give_back(self, share: Share) -> None:
         self.given_back += 1
 
     def pause(self, seconds: float) -> None:
@@ -36,8 +37,13 @@ def test_a_provider_that_asks_for_a_day_is_asked_again_after_ten_minutes(
     asked_for: float | None, paused: float
 ) -> None:
     both: Any = Recorded(asked_for)
+    counted: dict[str, float] = {}
     with pytest.raises(errors.ProviderOverloaded):
         asking.ask(
-            both, both, Ruler(len), ["text"], 1, stop=threading.Event(), on_wait=lambda reason, seconds: None
-        )
+            both, both, Ruler(len), ["text"], 1,
+            stop=threading.Event(), on_wait=lambda reason, seconds: None, count=counted.__setitem__,
+        )  # fmt: skip
     assert (both.pauses, both.given_back) == ([paused], 1)
+    # And both are counted: that it was held, for so long, and what became of it
+    assert counted["held"] == 2.5
+    assert set(counted) == {"held", "rate_limited"}

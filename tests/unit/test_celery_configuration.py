@@ -26,7 +26,7 @@ def test_a_message_is_held_by_one_worker_until_its_task_is_over() -> None:
 def test_a_tick_of_the_schedule_expires_before_the_next() -> None:
     (entry,) = CONFIGURATION["beat_schedule"].values()
     assert (entry["task"], entry["schedule"]) == ("reembed.advance_all", 7)
-    assert entry["options"] == {"expires": 7, "queue": "reembed.control"}
+    assert (entry["options"]["expires"], entry["options"]["queue"]) == (7, "reembed.control")
 
 
 def test_beat_answers_whoever_asks_whether_it_is_there() -> None:

@@ -1,0 +1,121 @@
+"""What must not be seen: a run with a marked key, a marked password and marked texts, then a search for the marks in
+whatever reembed shows or leaves behind.
+"""
+
+import base64
+import json
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import redis
+from psycopg import conninfo, sql
+
+from tests import flower, installation, waiting
+from tests.installation import Installation
+
+TEXT = "zanzibar"
+PASSWORD = "mauritius"
+TEXTS = [f"{TEXT} {text}" for text in installation.texts(60)]
+# A document that the database refuses; the provider refuses the first text
+FORBIDDEN = 14
+
+
+def test_no_key_no_password_and_no_text_is_seen_anywhere(
+    new_installation: Callable[..., Installation], tmp_path: Path
+) -> None:
+    made = new_installation(CHUNK_SIZE="20", EMBED_BATCH_SIZE="5", LOG_FORMAT="json", MAX_CHUNK_ATTEMPTS="2")
+    # The server trusts everybody and does not look at it
+    made.environment["DATABASE_URL"] = conninfo.make_conninfo(made.url, password=PASSWORD)
+    marks = {"text": TEXT, "password": PASSWORD, "key": made.environment["OPENAI_API_KEY"]}
+    provider = made.stack.provider
+    seen: dict[str, str] = {}
+    with made.connect() as database:
+        installation.make_table(database, sql.Identifier("documents"), TEXTS, indexed=False)
+    provider.refuse(TEXTS[0])
+    try:
+        seen |= commands(made, "doctor", "plan", "start")
+        with made.connect() as database:
+            # PostgreSQL's own words would quote the row
+            database.execute(
+                sql.SQL("ALTER TABLE documents ADD CHECK (id <> {} OR embedding_v2 IS NULL)").format(
+                    FORBIDDEN
+                )
+            )
+        seen |= {f"broker before the workers: {name}": text for name, text in kept_in_redis(made)}
+        with made.processes(workers=2), flower.beside(made) as watched:
+            made.wait_for(lambda status: status["state"] in ("ready", "needs_review"))
+            # A fault that nobody foresaw, and one that stops everything
+            with made.connect() as database:
+                database.execute("UPDATE documents SET content = content || ' anew' WHERE id > 300")
+                provider.fail(401, seconds=600)
+                waiting.until(lambda: watched.tasks("state=FAILURE"), seconds=60)
+            seen |= {f"argv of {pid}": argv for pid, argv in arguments()}
+            seen |= dict(ledger(made))
+            seen["Flower"] = json.dumps(watched.tasks())
+            provider.recover()
+            seen |= commands(
+                made, "status --json", "failures --json", f"validate --html {tmp_path / 'report.html'}", "history",
+            )  # fmt: skip
+    finally:
+        provider.accept(TEXTS[0])
+        provider.recover()
+    seen["report"] = (tmp_path / "report.html").read_text()
+    seen |= {path.name: path.read_text() for path in made.logs.iterdir() if path.suffix == ".log"}
+    seen |= {f"broker after: {name}": text for name, text in kept_in_redis(made)}
+    # The search would find something: the report has the table's name, the log its events
+    assert any(
+        "reembed.embed_chunk" in text for where, text in seen.items() if where.startswith("broker before")
+    )
+    assert "public.documents" in seen["report"]
+    assert "chunk_done" in seen["embed-1.log"]
+    assert "CheckViolation" in seen["ledger: failures"]
+    found = [(where, what) for where, text in seen.items() for what, mark in marks.items() if mark in text]
+    assert found == []
+
+
+def commands(made: Installation, *lines: str) -> dict[str, str]:
+    """What each printed."""
+    printed = {}
+    for line in lines:
+        answer = made.reembed(*line.split())
+        assert answer.code in (0, 1, 2), (line, answer)
+        printed[f"reembed {line}"] = answer.out + answer.err
+    return printed
+
+
+def ledger(made: Installation) -> Iterator[tuple[str, str]]:
+    """Every row of every table in schema reembed."""
+    with made.connect() as database:
+        tables = database.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'reembed'").fetchall()
+        for (name,) in tables:
+            rows = database.execute(
+                sql.SQL("SELECT t::text FROM {} t").format(sql.Identifier("reembed", name))
+            ).fetchall()
+            yield f"ledger: {name}", "\n".join(row for (row,) in rows)
+
+
+def kept_in_redis(made: Installation) -> Iterator[tuple[str, str]]:
+    """Messages with their bodies decoded, and whatever else there is."""
+    for variable in ("CELERY_BROKER_URL", "CELERY_RESULT_BACKEND"):
+        with redis.Redis.from_url(made.environment[variable], decode_responses=True) as client:
+            for key in client.scan_iter():
+                read: dict[str, Callable[[str], Any]] = {
+                    "list": lambda name: client.lrange(name, 0, -1), "hash": client.hgetall,
+                    "set": client.smembers, "string": client.get, "zset": lambda name: client.zrange(name, 0, -1),
+                }  # fmt: skip
+                kept = str(read[str(client.type(key))](key))
+                bodies = re.findall(r'"body": "([\w+/=]+)"', kept)
+                yield str(key), kept + "".join(base64.b64decode(body).decode() for body in bodies)
+
+
+def arguments() -> Iterator[tuple[str, str]]:
+    """Of every process whose program is ours."""
+    for directory in Path("/proc").glob("[0-9]*"):
+        try:
+            argv = (directory / "cmdline").read_bytes().decode(errors="replace")
+        except OSError:
+            continue
+        if re.search("reembed|celery|orchestrator", argv):
+            yield directory.name, argv
