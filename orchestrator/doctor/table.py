@@ -131,4 +131,20 @@ def views(connection: Connection, settings: Settings, found: Description) -> Ite
         )
 
 
-CHECKS = (size, autovacuum, indexes, triggers, policies, views)
+def rights(connection: Connection, settings: Settings, found: Description) -> Iterator[Finding]:
+    """What our role may do. A right on the table that is missing is said before, and the table then not found fit."""
+    seen = queries.one(connection, "ledger_rights")
+    if not (seen["may_write"] if seen["stands"] else seen["may_install"]):
+        return
+    ledger = "INSERT, UPDATE and DELETE in" if seen["stands"] else "CREATE SCHEMA"
+    companion = "CREATE TABLE, " if found.table.companion else ""
+    yield Finding(
+        "rights.enough",
+        "info",
+        f"The role {seen['role']} may do all that a migration will: SELECT, UPDATE, ALTER TABLE, CREATE TRIGGER, "
+        f"CREATE INDEX, {companion}{ledger} reembed.",
+        "",
+    )
+
+
+CHECKS = (size, rights, autovacuum, indexes, triggers, policies, views)

@@ -25,7 +25,7 @@ from tests import installation, steps, waiting
 
 # Nobody is at the broker in these tests, and a connection to it is there
 PROCESSES = {"worker.none", "control.none", "beat.none"}
-SOUND = {"database.version", "table.size", "index.old", "disk.forecast", *PROCESSES}
+SOUND = {"database.version", "table.size", "rights.enough", "index.old", "disk.forecast", *PROCESSES}
 MODELS = {"provider.answers", "old_model.answers"}
 
 
@@ -327,6 +327,15 @@ def errors_of(settings: Settings, role: str) -> Callable[..., set[str]]:
 
     def look(**more: object) -> set[str]:
         seen = found(settings, database_url=SecretStr(url), database_direct_url=None, **more)
+        lacking = {
+            "rights.table",
+            "rights.index",
+            "rights.companion",
+            "rights.schema",
+            "rights.ledger",
+            "table.rls",
+        }
+        assert ("rights.enough" in seen) == (not lacking & set(seen))
         return {finding.id for finding in seen.values() if finding.severity == "error"}
 
     return look
