@@ -3,13 +3,14 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 DOCUMENTS ?= 6000
+WORKERS ?= 2
 PYTEST ?=
 SECONDS ?= 120
 SEED ?= 1
 BENCH ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test unit lint format bench chaos docs screenshots clean
+.PHONY: help setup demo up test unit lint format bench chaos docs screenshots clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/\1\t\2/' | expand -t 12
@@ -25,6 +26,13 @@ $(VENV)/.ready: pyproject.toml
 
 demo: setup ## a whole migration on real documents, nothing to install or configure
 	@$(BIN)/reembed demo --documents $(DOCUMENTS)
+
+# Against the environment's database, or the one in .env; without any, against an embedded one
+up: export PATH := $(CURDIR)/$(BIN):$(PATH)
+up: setup ## all processes of an installation, until Ctrl-C: make up WORKERS=4
+	@if [ -n "$$DATABASE_URL" ] || grep -qs '^DATABASE_URL=.' .env; \
+	then exec honcho start -c worker=$(WORKERS); \
+	else exec python -m orchestrator.demo.up --workers $(WORKERS) --documents $(DOCUMENTS); fi
 
 test: setup ## every test, on an embedded Postgres and Redis, with real workers, in three processes
 	$(BIN)/python -m tests.together $(PYTEST)

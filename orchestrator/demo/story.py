@@ -68,18 +68,7 @@ def tell(documents: int) -> Outcome:
     """Run the whole migration on so many documents. Raises CommandFailed, and what the embedded stack raises."""
     _say("Postgres with pgvector, Redis and an embedding server are starting")
     with embedded.running() as stack:
-        stack.postgres.create_database("demo")
-        model, dimensions = (
-            (NEW_MODEL, NEW_DIMENSIONS) if NEW_MODEL in models.SERVED else (OTHER_MODEL, OTHER_DIMENSIONS)
-        )
-        os.environ.update(
-            stack.environment("demo"),
-            EMBED_MODEL=model,
-            EMBED_DIMENSIONS=str(dimensions),
-            OLD_EMBED_MODEL=OLD_MODEL,
-            OLD_EMBED_DIMENSIONS=str(OLD_DIMENSIONS),
-            CATCH_UP_EVERY_SECONDS="5",
-        )
+        os.environ.update(set_up(stack))
         settings = Settings.load()
         with (
             connection.connect(settings.database, "demo") as database,
@@ -90,7 +79,7 @@ def tell(documents: int) -> Outcome:
                 workers.start_worker(wait=False)
             workers.start_control(wait=False)
             workers.start_beat(wait=False)
-            loaded = _load(database, settings, documents)
+            loaded = load(database, settings, documents)
             before = _search(database, retriever, f"with the old model, {OLD_MODEL}")
             workers.wait_until_ready()
 
@@ -106,7 +95,7 @@ def tell(documents: int) -> Outcome:
 
             _command("validate")
             _command("switch")
-            after = _search(database, retriever, f"with the new model, {model}")
+            after = _search(database, retriever, f"with the new model, {settings.embed_model}")
             _command("rollback")
             _command("switch")
             _command("cleanup", "--yes")
@@ -114,7 +103,24 @@ def tell(documents: int) -> Outcome:
             return Outcome(loaded, seconds, _report(database), before, after)
 
 
-def _load(database: connection.Connection, settings: Settings, documents: int) -> int:
+def set_up(stack: embedded.Stack) -> dict[str, str]:
+    """Make an empty database; the environment of a migration in it."""
+    stack.postgres.create_database("demo")
+    model, dimensions = (
+        (NEW_MODEL, NEW_DIMENSIONS) if NEW_MODEL in models.SERVED else (OTHER_MODEL, OTHER_DIMENSIONS)
+    )
+    return {
+        **stack.environment("demo"),
+        "EMBED_MODEL": model,
+        "EMBED_DIMENSIONS": str(dimensions),
+        "OLD_EMBED_MODEL": OLD_MODEL,
+        "OLD_EMBED_DIMENSIONS": str(OLD_DIMENSIONS),
+        "CATCH_UP_EVERY_SECONDS": "5",
+    }
+
+
+def load(database: connection.Connection, settings: Settings, documents: int) -> int:
+    """The table before the migration. Returns the number of its documents."""
     _say(f"Loading {documents:,} docstrings of the installed Python packages, with vectors of {OLD_MODEL}")
     old = settings.old_model(OLD_DIMENSIONS)
     assert old is not None  # noqa: S101  set above
