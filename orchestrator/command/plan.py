@@ -105,7 +105,7 @@ def _findings(findings: Sequence[Finding]) -> Iterator[str]:
     """Those that want something to be done."""
     wanting = [finding for finding in findings if finding.severity != "info"]
     if wanting:
-        yield from ("", "`reembed doctor` asks the provider as well; it found:")
+        yield from ("", "found without asking the provider, which `reembed doctor` does:")
         for finding in wanting:
             yield from doctor.lines(finding)
 

@@ -81,7 +81,7 @@ def test_plan_shows_what_wants_something_to_be_done() -> None:
     findings = [Finding("a.b", "warning", "It is so.", "Mend it."), Finding("c.d", "info", "It is.", "")]
     assert list(plan._findings(findings)) == [
         "",
-        "`reembed doctor` asks the provider as well; it found:",
+        "found without asking the provider, which `reembed doctor` does:",
         "warning  a.b: It is so.",
         "         Mend it.",
     ]
