@@ -100,6 +100,8 @@ def configuration(settings: Settings) -> dict[str, Any]:
         "worker_hijack_root_logger": True,
         "timezone": "UTC",
         "enable_utc": True,
+        # Beat answers `reembed doctor`, and `celery inspect ping`, while its schedule moves
+        "beat_enable_remote_control": True,
         "beat_schedule": schedule.entries(settings.catch_up_every_seconds, CONTROL_QUEUE),
     }
 

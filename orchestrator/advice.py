@@ -7,7 +7,7 @@ room for all its rows once more.
 
 from dataclasses import dataclass
 
-from reembed.database import queries
+from reembed.database import catalog, queries
 from reembed.database.catalog import Description
 from reembed.database.connection import Connection
 from reembed.database.table import Storage, Table
@@ -45,7 +45,7 @@ class Advice:
 
 
 def fill(connection: Connection, documents: Table) -> Fill:
-    return Fill(**queries.one(connection, "describe_pages", None, table=documents.quoted))
+    return Fill(**queries.one(connection, "describe_pages", catalog.LEAVES, table=documents.quoted))
 
 
 def advise(found: Description, documents: int, free: float | None) -> Advice:

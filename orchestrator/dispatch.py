@@ -55,13 +55,17 @@ def check_broker() -> None:
 
 def _check_backend() -> None:
     """Chords are counted there."""
-    client = redis.Redis.from_url(Settings.load().result_backend, socket_connect_timeout=5, socket_timeout=5)
-    with client:
+    with backend(Settings.load().result_backend) as client:
         try:
             client.ping()
         except (OSError, redis.RedisError) as error:
             where = "{host}:{port}/{db}".format(**{"host": "?", "port": "?", "db": 0} | _place(client))
             raise BackendUnreachable(where=where, reason=_first_line(error)) from None
+
+
+def backend(url: str) -> redis.Redis:
+    """Gives up within seconds: a person waits."""
+    return redis.Redis.from_url(url, socket_connect_timeout=5, socket_timeout=5)
 
 
 def _place(client: redis.Redis) -> dict[str, Any]:

@@ -77,9 +77,9 @@ def plan(connection: Connection, settings: Settings, *, measured: bool = False) 
     Raises errors.Usage for a table that cannot be migrated, ledger.AnotherMigration, measure.NothingToMeasure.
     """
     found = _look(connection, settings)
-    active = _active(connection, settings, found)
+    active = under_way(connection, settings, found)
     if active is None:
-        checks.a_new_migration(connection, settings, found)
+        _a_new_migration(connection, settings, found)
     migration = active or _unsaved(settings, found)
     count = documents.count_all(connection, migration)
     mean_tokens = documents.mean_tokens(
@@ -116,10 +116,10 @@ def start(connection: Connection, settings: Settings) -> Started:
     """
     found = _look(connection, settings)
     dispatch.check_broker()
-    migration = _active(connection, settings, found)
+    migration = under_way(connection, settings, found)
     begun = migration is None
     if migration is None:
-        checks.a_new_migration(connection, settings, found)
+        _a_new_migration(connection, settings, found)
         checks.provider(settings)
         migration = create(connection, settings, found)
     if migration.state == "planned":
@@ -130,10 +130,7 @@ def start(connection: Connection, settings: Settings) -> Started:
             if ledger.get(connection, migration.id).state == "planned":
                 chunks.plan(connection, migration, settings.backfill_order_column)
                 ledger.change_state(connection, migration, "backfilling")
-    elif migration.state == "paused":
-        raise Paused(migration=migration.id, reason=migration.reason)
-    elif migration.state == "failed":
-        raise FailedBefore(migration=migration.id, reason=migration.reason)
+    refuse_stopped(migration)
     # Of chunks that wait, some messages may be lost; one too many does no harm
     chunks.rescue(connection, migration.id, max_strikes=settings.max_chunk_attempts)
     chunks.forget_messages(connection, migration.id, older_than_seconds=0)
@@ -149,13 +146,18 @@ def start(connection: Connection, settings: Settings) -> Started:
 def _look(connection: Connection, settings: Settings) -> catalog.Description:
     """The table, with all that matters whether a migration is under way or not. Raises errors.Usage."""
     found = checks.documents_table(connection, settings)
-    checks.order_of_work(connection, settings, found)
-    checks.slices(connection, settings, found)
-    checks.governor(connection, settings)
+    for check in checks.OF_ANY_MIGRATION:
+        check(connection, settings, found)
     return found
 
 
-def _active(connection: Connection, settings: Settings, found: catalog.Description) -> Migration | None:
+def _a_new_migration(connection: Connection, settings: Settings, found: catalog.Description) -> None:
+    """That one of this table may begin, as far as the database can tell. Raises errors.Usage."""
+    for check in checks.OF_A_NEW_MIGRATION:
+        check(connection, settings, found)
+
+
+def under_way(connection: Connection, settings: Settings, found: catalog.Description) -> Migration | None:
     """The migration of this table that is under way. Raises ledger.AnotherMigration if it goes elsewhere."""
     migration = ledger.find(connection, found.table.schema, found.table.name)
     if migration is None or migration.state in ("cleaned", "aborted"):
@@ -163,6 +165,14 @@ def _active(connection: Connection, settings: Settings, found: catalog.Descripti
     if (migration.new_model, migration.table) != (settings.new_model, found.table):
         raise ledger.another(migration)
     return migration
+
+
+def refuse_stopped(migration: Migration) -> None:
+    """That `start` may go on with it: somebody, or a fault, may have stopped it. Raises Paused, FailedBefore."""
+    if migration.state == "paused":
+        raise Paused(migration=migration.id, reason=migration.reason)
+    if migration.state == "failed":
+        raise FailedBefore(migration=migration.id, reason=migration.reason)
 
 
 def create(connection: Connection, settings: Settings, found: catalog.Description) -> Migration:

@@ -34,7 +34,10 @@ class ReembedError(Exception):
         self.fields = fields
         # A reason that is a sentence brings its own full stop
         told = fields | {"reason": str(fields.get("reason")).rstrip(".")}
-        super().__init__(" ".join(inspect.cleandoc(type(self).__doc__ or "").format(**told).split()))
+        what, _, hint = inspect.cleandoc(type(self).__doc__ or "").partition("\n\n")
+        self.what, self.hint = (" ".join(part.format(**told).split()) for part in (what, hint))
+        """The two halves of the message: what and why, and what to type next (empty where there is nothing)."""
+        super().__init__(f"{self.what} {self.hint}".rstrip())
 
 
 class Transient(ReembedError):

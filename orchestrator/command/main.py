@@ -16,6 +16,7 @@ from reembed.database import connection
 # In the order in which they are used. Loaded when used: `status` need not wait for what `start` needs
 _COMMANDS = {
     "demo": "demo",
+    "doctor": "doctor",
     "plan": "plan",
     "start": "start",
     "status": "status",
@@ -55,7 +56,7 @@ def reembed(verbose: bool) -> None:
     Everything is configured in the environment; see docs/configuration.md.
 
     \b
-    1. reembed plan        what would be done
+    1. reembed doctor      what is in the way; `reembed plan`: what would be done
     2. reembed start       add the new column, embed every document with Celery workers
     3. reembed validate    compare search results, old against new (also done by itself at the end)
     4. reembed switch      searches go to the new column; `rollback` leads back at once

@@ -1,12 +1,14 @@
 """plan: what `start` would do, and what it would cost."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import click
 
 from orchestrator import dispatch, progress
 from orchestrator import start as starting
-from orchestrator.command import session
+from orchestrator.command import doctor, session
+from orchestrator.doctor import examination
+from orchestrator.doctor.finding import Finding
 from orchestrator.start import Plan
 
 
@@ -17,13 +19,14 @@ def plan(as_json: bool, measure: bool) -> None:
     """Show what `start` would do. Changes nothing."""
     with session.opened() as (database, settings):
         planned = starting.plan(database, settings, measured=measure)
+        findings = examination.before_start(database, settings)
     if as_json:
-        session.print_json(_plan_json(planned))
+        session.print_json(_plan_json(planned, findings))
     else:
-        click.echo("\n".join(_plan_lines(planned)))
+        click.echo("\n".join(_plan_lines(planned, findings)))
 
 
-def _plan_json(planned: Plan) -> dict[str, object]:
+def _plan_json(planned: Plan, findings: Sequence[Finding] = ()) -> dict[str, object]:
     load = planned.load
     return {
         "table": str(planned.found.table),
@@ -47,11 +50,12 @@ def _plan_json(planned: Plan) -> dict[str, object]:
         "storage_reason": planned.advice.reason,
         "measured": planned.measured and planned.measured.as_json(),
         "vector_bytes": planned.vector_bytes,
+        "findings": [finding.as_json() for finding in findings],
         "statements": planned.statements,
     }
 
 
-def _plan_lines(planned: Plan) -> list[str]:
+def _plan_lines(planned: Plan, findings: Sequence[Finding]) -> list[str]:
     load, table = planned.load, planned.found.table
     where = f" in a table of its own, {table.companion}" if table.companion else ""
     price = planned.price
@@ -81,6 +85,8 @@ def _plan_lines(planned: Plan) -> list[str]:
         f"quota       {quota}",
         f"storage     {_storage(planned)}",
         *_measured(planned),
+        *(f"disk        {finding.what}" for finding in findings if finding.id == "disk.forecast"),
+        *_findings(findings),
         "",
         "`reembed start` runs:",
         *(f"{statement};" for statement in planned.statements),
@@ -93,6 +99,15 @@ def _storage(planned: Plan) -> str:
     if chosen == advised.storage:
         return f"{chosen}, as recommended: {advised.reason}"
     return f"{chosen}, but STORAGE={advised.storage} is recommended: {advised.reason}"
+
+
+def _findings(findings: Sequence[Finding]) -> Iterator[str]:
+    """Those that want something to be done."""
+    wanting = [finding for finding in findings if finding.severity != "info"]
+    if wanting:
+        yield from ("", "found without asking the provider, which `reembed doctor` does:")
+        for finding in wanting:
+            yield from doctor.lines(finding)
 
 
 def _measured(planned: Plan) -> Iterator[str]:

@@ -35,7 +35,7 @@ def opened() -> Iterator[tuple[Connection, Settings]]:
 
 
 def migration_of(database: Connection, settings: Settings) -> Migration:
-    """The newest migration of DOCUMENTS_TABLE. Raises ledger.NoMigration, catalog.NoTable, table.InvalidTableName."""
+    """The newest migration of DOCUMENTS_TABLE. Raises ledger.NoMigration, fitness.NoTable, table.InvalidTableName."""
     schema, name = table.parse(settings.documents_table)
     if schema is None:
         schema = catalog.schema_of(database, name)

@@ -1,98 +1,26 @@
-"""What the catalog says about the user's table, and whether reembed can work with it."""
+"""What the catalog says about the user's table."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 from reembed import errors
-from reembed.database import queries, table
+from reembed.database import fitness, queries, table
 from reembed.database.connection import Connection
 from reembed.database.distances import VectorType
 from reembed.database.table import Storage
 
-# What a key column may be, and what its values are cast to: comparisons between these use the column's index
-_KEY_TYPES = {
-    "int2": "bigint",
-    "int4": "bigint",
-    "int8": "bigint",
-    "uuid": "uuid",
-    "text": "text",
-    "varchar": "text",
-}
-_CONTENT_TYPES = {"text", "varchar"}
-_VECTOR_TYPES = {"vector", "halfvec"}
-_NUMERIC_TYPES = {"int2", "int4", "int8", "float4", "float8", "numeric"}
 # Ordinary and partitioned tables
 _TABLE_KINDS = {"r", "p"}
 
-
-class NoExtension(errors.Usage):
-    """The database has no pgvector.
-
-    Run CREATE EXTENSION vector in it, as a role that may.
-    """
-
-
-class NoTable(errors.Usage):
-    """There is no table {name}.
-
-    Set DOCUMENTS_TABLE; names are taken literally, upper and lower case matter.
-    """
-
-
-class NoColumn(errors.Usage):
-    """The table {table} has no column {column}; it has {columns}.
-
-    Set {variable}.
-    """
-
-
-class WrongColumn(errors.Usage):
-    """The column {column} of {table} is of type {type}, and reembed needs {needed}.
-
-    Set {variable}.
-    """
-
-
-class NoKey(errors.Usage):
-    """The column {column} of {table} is not unique and NOT NULL by an index of its own.
-
-    Set DOCUMENTS_ID_COLUMN to the primary key, or create a unique index.
-    """
+LEAVES = {"leaves": queries.compose("leaves")}
+"""For queries about what is on the disk: a partitioned table has nothing there, its partitions have."""
 
 
 class NewColumnExists(errors.Usage):
     """The table {table} already has a column {column}, and no migration of ours made it.
 
     Set NEW_COLUMN to a free name, or rename the column.
-    """
-
-
-class RowsHidden(errors.Usage):
-    """Row-level security hides rows of {table} from this role, so that they would be left behind unnoticed.
-
-    Set DATABASE_URL to a role that sees all of them (BYPASSRLS, or the owner of a table without FORCE).
-    """
-
-
-class NestedPartitions(errors.Usage):
-    """The partitions of {table} are partitioned themselves, which reembed cannot index.
-
-    Migrate each partition of the first level as a table of its own.
-    """
-
-
-class NotAllowed(errors.Usage):
-    """The database role may not {what} the table {table}.
-
-    Grant it, or set DATABASE_URL to a role that owns the table.
-    """
-
-
-class NotAllowedToCreate(errors.Usage):
-    """The database role may not create a table in the schema {schema}, where STORAGE=companion needs one.
-
-    Grant it, or set STORAGE=column.
     """
 
 
@@ -122,97 +50,113 @@ class Description:
     is_empty: bool
 
 
-def describe(
-    connection: Connection,
-    *,
-    name: str,
-    id_column: str,
-    content: str,
-    old: str,
-    new: str,
-    storage: Storage = "column",
-) -> Description:
-    """The table that the environment names, and where its new vectors are to live.
+class Names(TypedDict):
+    """What the environment calls the table and its columns, and where its new vectors are to live."""
 
-    Raises NoExtension, NoTable, NoColumn, WrongColumn, NoKey, NotAllowed, or table.InvalidTableName.
+    name: str
+    id_column: str
+    content: str
+    old: str
+    new: str
+    storage: Storage
+
+
+def describe(connection: Connection, **names: Unpack[Names]) -> Description:
+    """The table that the environment names.
+
+    Raises the first error of fitness.problems; fitness.NoExtension, fitness.NoTable, table.InvalidTableName.
     """
-    if queries.run(connection, "extension_version").fetchone() is None:
-        raise NoExtension
-    wanted = table.quoted(*table.parse(name))
-    found = queries.run(connection, "describe_table", None, table=wanted).fetchone()
-    if found is None or found["kind"] not in _TABLE_KINDS:
-        raise NoTable(name=name)
-    title = f"{found['schema']}.{found['name']}"
-    columns = {row["name"]: row for row in queries.run(connection, "describe_columns", None, table=wanted)}
-
-    key = _column(
-        columns, title, id_column, "DOCUMENTS_ID_COLUMN", set(_KEY_TYPES), "an integer, uuid or text key"
-    )
-    _column(columns, title, content, "DOCUMENTS_CONTENT_COLUMN", _CONTENT_TYPES, "text")
-    vector = _column(columns, title, old, "OLD_COLUMN", _VECTOR_TYPES, "a vector or halfvec")
-    if not queries.one(connection, "key_is_unique", None, table=wanted, column=id_column)["found"]:
-        raise NoKey(table=title, column=id_column)
-    for allowed, what in ((found["may_write"], "read and update"), (found["may_alter"], "alter")):
-        if not allowed:
-            raise NotAllowed(table=title, what=what)
-
-    if found["hides_rows"]:
-        raise RowsHidden(table=title)
-    if found["nested"]:
-        raise NestedPartitions(table=title)
-
-    companion = table.companion_of(found["name"], new) if storage == "companion" else None
-    if companion and not found["may_create"]:
-        raise NotAllowedToCreate(schema=found["schema"])
+    look = _look(connection, names)
+    for problem in _problems(look, names):
+        raise problem
+    found, vector = look.table, look.columns[names["old"]]
     documents = table.Table(
-        found["schema"], found["name"], id_column, content, old, new, _KEY_TYPES[key["type"]], companion
-    )
+        found["schema"], found["name"], names["id_column"], names["content"], names["old"], names["new"],
+        fitness.KEY_TYPES[look.columns[names["id_column"]]["type"]],
+        table.companion_of(found["name"], names["new"]) if names["storage"] == "companion" else None,
+    )  # fmt: skip
     return Description(
         table=documents,
         estimated_rows=found["estimated_rows"],
         partitioned=found["kind"] == "p",
         old_type=vector["type"],
         old_dimensions=max(vector["width"], 0),
-        old_indexes=indexes_on(connection, documents, old),
-        columns=frozenset(columns),
+        old_indexes=indexes_on(connection, documents, documents.old),
+        columns=frozenset(look.columns),
         is_empty=queries.one(connection, "is_empty", documents.names)["empty"],
     )
 
 
+def unfit(connection: Connection, **names: Unpack[Names]) -> list[errors.Usage]:
+    """Everything that `describe` would raise, one after the other, were each mended."""
+    try:
+        return list(_problems(_look(connection, names), names))
+    except errors.Usage as error:
+        return [error]
+
+
+def _look(connection: Connection, names: Names) -> fitness.Look:
+    """Raises fitness.NoExtension, fitness.NoTable, table.InvalidTableName."""
+    extension = queries.run(connection, "extension_version").fetchone()
+    if extension is None:
+        raise fitness.NoExtension
+    wanted = table.quoted(*table.parse(names["name"]))
+    found = queries.run(connection, "describe_table", None, table=wanted).fetchone()
+    if found is None or found["kind"] not in _TABLE_KINDS:
+        raise fitness.NoTable(name=names["name"])
+    return fitness.Look(
+        extension=extension["version"],
+        table=found,
+        columns=_columns(connection, wanted),
+        key_is_unique=queries.one(connection, "key_is_unique", None, table=wanted, column=names["id_column"])[
+            "found"
+        ],
+    )
+
+
+def _problems(look: fitness.Look, names: Names) -> Iterator[errors.Usage]:
+    return fitness.problems(
+        look,
+        id_column=names["id_column"],
+        content=names["content"],
+        old=names["old"],
+        storage=names["storage"],
+    )
+
+
 def schema_of(connection: Connection, name: str) -> str:
-    """The schema that a bare table name means by the search path. Raises NoTable."""
+    """The schema that a bare table name means by the search path. Raises fitness.NoTable."""
     return schema_in(
         queries.run(connection, "describe_table", None, table=table.quoted(None, name)).fetchall(), name
     )
 
 
 def schema_in(rows: Sequence[Mapping[str, Any]], name: str) -> str:
-    """The same from the rows of `describe_table`. Raises NoTable."""
+    """The same from the rows of `describe_table`. Raises fitness.NoTable."""
     if not rows:
-        raise NoTable(name=name)
+        raise fitness.NoTable(name=name)
     return str(rows[0]["schema"])
 
 
 def vector_type_in(
     rows: Sequence[Mapping[str, Any]], title: str, column: str, variable: str
 ) -> tuple[VectorType, int]:
-    """Type and width of a vector column, from the rows of `describe_columns`. Raises NoColumn, WrongColumn."""
-    columns = {row["name"]: row for row in rows}
-    found = _column(columns, title, column, variable, _VECTOR_TYPES, "a vector or halfvec")
+    """Type and width of a vector column, from the rows of `describe_columns`.
+
+    Raises fitness.NoColumn, fitness.WrongColumn.
+    """
+    found = fitness.vector_column({row["name"]: row for row in rows}, title, column, variable)
     return found["type"], max(found["width"], 0)
 
 
 def refuse_no_number(connection: Connection, documents: table.Table, column: str, variable: str) -> None:
-    """That the column which `variable` names is a number. Raises NoColumn, WrongColumn."""
-    rows = queries.run(connection, "describe_columns", None, table=documents.quoted)
-    columns = {row["name"]: row for row in rows}
-    _column(columns, str(documents), column, variable, _NUMERIC_TYPES, "a number")
+    """That the column which `variable` names is a number. Raises fitness.NoColumn, fitness.WrongColumn."""
+    fitness.number_column(_columns(connection, documents.quoted), str(documents), column, variable)
 
 
 def column_names(connection: Connection, documents: table.Table) -> list[str]:
     """In the order of the table."""
-    rows = queries.run(connection, "describe_columns", None, table=documents.quoted)
-    return [row["name"] for row in rows]
+    return list(_columns(connection, documents.quoted))
 
 
 def indexes_on(connection: Connection, documents: table.Table, column: str) -> tuple[str, ...]:
@@ -226,19 +170,7 @@ def vector_indexes(connection: Connection, quoted_table: str, column: str) -> li
     return [VectorIndex(**row) for row in rows]
 
 
-def _column(
-    columns: Mapping[str, Mapping[str, Any]],
-    title: str,
-    name: str,
-    variable: str,
-    types: set[str],
-    needed: str,
-) -> Mapping[str, Any]:
-    column = columns.get(name)
-    if column is None:
-        raise NoColumn(table=title, column=name, columns=", ".join(columns), variable=variable)
-    if column["generated"]:
-        raise WrongColumn(table=title, column=name, type="a generated one", needed=needed, variable=variable)
-    if column["type"] not in types:
-        raise WrongColumn(table=title, column=name, type=column["type"], needed=needed, variable=variable)
-    return column
+def _columns(connection: Connection, quoted_table: str) -> dict[str, Mapping[str, Any]]:
+    """By name, in the order of the table."""
+    rows = queries.run(connection, "describe_columns", None, table=quoted_table)
+    return {row["name"]: row for row in rows}

@@ -13,6 +13,7 @@ from reembed.database import binary, queries
 from reembed.database.chunks import Claim
 from reembed.database.connection import Connection
 from reembed.database.ledger import Migration
+from reembed.database.table import Table
 
 
 @dataclass(frozen=True)
@@ -152,6 +153,12 @@ def texts(connection: Connection, migration: Migration, ids: Sequence[str]) -> d
     """The texts of fresh documents by their keys, as text; of those among `ids` that are still fresh."""
     rows = queries.run(connection, "texts_of", migration.names, ids=list(ids))
     return {row["id"]: row["content"] for row in rows}
+
+
+def old_sample(connection: Connection, table: Table, limit: int) -> list[tuple[str, NDArray[np.float32]]]:
+    """A few short texts, each with its old vector."""
+    rows = queries.run(connection, "old_sample", table.names, limit=limit)
+    return [(row["content"], row["old"]) for row in rows]
 
 
 def lock(connection: Connection, migration: Migration) -> None:

@@ -159,6 +159,11 @@ SELECT avg(vector_norm({v}.{new})) AS norm_mean, stddev_pop(vector_norm({v}.{new
   FROM {table} d {joined}
  WHERE {v}.{new_model} = {model} AND d.{content} <> ''
 
+-- old_sample --
+-- A few documents with their old vectors, to ask the old model whether it made them. Short ones, which it took whole
+SELECT d.{content} AS content, d.{old}::vector AS old FROM {table} d
+ WHERE d.{content} <> '' AND length(d.{content}) < 4000 AND vector_norm(d.{old}::vector) > 0 LIMIT %(limit)s
+
 -- texts_of --
 -- A few texts to embed again; they go to the provider that had them before, and nowhere else
 SELECT d.{id}::text AS id, d.{content} AS content
@@ -648,13 +653,120 @@ SELECT (pg_current_wal_lsn() - '0/0'::pg_lsn)::bigint AS written,
 -- Whether this role sees what sessions of other roles are at
 SELECT pg_has_role('pg_read_all_stats', 'USAGE') AS may
 
+-- this_session --
+-- Which process of which server this is. Behind a pooler the next transaction may find another
+SELECT pg_backend_pid() AS process, pg_postmaster_start_time() AS started_at,
+       (SELECT oid FROM pg_database WHERE datname = current_database())::bigint AS database
+
+-- clock --
+-- What the database takes the time to be
+SELECT extract(epoch FROM clock_timestamp())::float8 AS seconds
+
+-- describe_server --
+-- What it is, and whether it can be written to
+SELECT current_setting('server_version') AS version, pg_is_in_recovery() AS is_standby,
+       current_setting('default_transaction_read_only') = 'on' AS is_read_only,
+       current_setting('max_connections')::integer AS connections,
+       current_setting('max_connections')::integer - current_setting('superuser_reserved_connections')::integer
+           - (SELECT sum(numbackends) FROM pg_stat_database)::integer AS connections_left
+
+-- oldest_transaction --
+-- Of others, and older than a minute. Our own builds are none of those that hold up a build of ours
+SELECT t.holder, extract(epoch FROM clock_timestamp() - t.since)::float8 AS seconds
+  FROM (SELECT format('process %%s, %%s', a.pid, coalesce(nullif(a.application_name, ''), 'unnamed')) AS holder,
+               a.xact_start AS since
+          FROM pg_stat_activity a
+         WHERE a.datname = current_database() AND a.backend_type = 'client backend'
+           AND a.application_name NOT LIKE 'reembed %%' AND a.pid <> pg_backend_pid()
+        UNION ALL
+        SELECT format('prepared transaction %%s', p.gid), p.prepared
+          FROM pg_prepared_xacts p WHERE p.database = current_database()) t
+ WHERE t.since < clock_timestamp() - make_interval(secs => %(older_than_seconds)s)
+ ORDER BY t.since LIMIT 1
+
+-- leaves --
+-- Fragment: the table, or its partitions where it has any
+c.relkind = 'r' AND (c.oid = to_regclass(%(table)s)
+                     OR c.oid IN (SELECT p.relid FROM pg_partition_tree(to_regclass(%(table)s)) p))
+
+-- describe_size --
+-- On the disk, with indexes and what is stored out of line; unknown, where no ANALYZE was since it was filled
+SELECT count(*) AS partitions, coalesce(sum(greatest(c.reltuples, 0)), 0)::bigint AS rows,
+       coalesce(sum(pg_total_relation_size(c.oid)), 0)::bigint AS bytes,
+       coalesce(bool_or(c.reltuples <> 0 AND NOT EXISTS (
+           SELECT FROM pg_stats s WHERE s.schemaname = n.nspname AND s.tablename = c.relname)), false) AS is_unknown
+  FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE {leaves}
+
+-- describe_vacuum --
+-- Whether autovacuum looks after the table, and how much it has left lying about
+SELECT current_setting('autovacuum') = 'off' OR coalesce(bool_or(EXISTS (
+           SELECT FROM pg_options_to_table(c.reloptions) o
+            WHERE o.option_name = 'autovacuum_enabled' AND NOT o.option_value::boolean)), false) AS is_off,
+       coalesce(sum(s.n_dead_tup), 0)::bigint AS dead, coalesce(sum(greatest(c.reltuples, 0)), 0)::bigint AS live
+  FROM pg_class c LEFT JOIN pg_stat_user_tables s ON s.relid = c.oid WHERE {leaves}
+
+-- triggers_on_update --
+-- The user's, as far as they fire whatever is written. One that names its columns does not heed ours
+SELECT t.tgname AS name FROM pg_trigger t
+ WHERE t.tgrelid = to_regclass(%(table)s) AND NOT t.tgisinternal AND t.tgenabled IN ('O', 'A')
+   AND t.tgtype & 16 <> 0 AND coalesce(array_length(t.tgattr, 1), 0) = 0 AND t.tgname NOT LIKE '~reembed%%'
+ ORDER BY t.tgname
+
+-- has_policies --
+-- Whether row-level security is on, whoever it is for
+SELECT c.relrowsecurity AS has FROM pg_class c WHERE c.oid = to_regclass(%(table)s)
+
+-- publications --
+-- Those that send all columns of the table, or of its partitions, and so those that are to come
+SELECT DISTINCT p.pubname AS name
+  FROM pg_publication_tables p
+  JOIN pg_namespace n ON n.nspname = p.schemaname
+  JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = p.tablename
+ WHERE (c.oid = to_regclass(%(table)s) OR c.oid IN (SELECT t.relid FROM pg_partition_tree(to_regclass(%(table)s)) t))
+   -- Before PostgreSQL 15 nobody could choose columns
+   AND coalesce(jsonb_array_length(to_jsonb(p) -> 'attnames') >= (
+           SELECT count(*) FROM pg_attribute a
+            WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''), true)
+ ORDER BY 1
+
+-- idle_slots --
+-- Replication slots that keep the log for nobody
+SELECT s.slot_name AS name FROM pg_replication_slots s
+ WHERE NOT s.active AND NOT s.temporary AND s.wal_status IS DISTINCT FROM 'lost' ORDER BY 1
+
+-- describe_replicas --
+-- Who follows the server's log, and whether it can be archived
+SELECT (SELECT count(*) FROM pg_stat_replication) AS replicas,
+       current_setting('archive_mode') <> 'off'
+           AND coalesce((SELECT a.last_failed_time > coalesce(a.last_archived_time, '-infinity') FROM pg_stat_archiver a),
+                        false) AS archive_fails
+
+-- slot_limit --
+-- How much of the log a slot may keep; NULL where there is no slot, or no limit
+SELECT CASE WHEN EXISTS (SELECT FROM pg_replication_slots) AND current_setting('max_slot_wal_keep_size') <> '-1'
+            THEN pg_size_bytes(current_setting('max_slot_wal_keep_size')) END AS bytes
+
+-- ledger_rights --
+-- Whether this role may make the ledger where there is none, and write to it where there is
+SELECT current_user AS role, current_database() AS database, n.oid IS NOT NULL AS stands,
+       has_database_privilege(current_database(), 'CREATE') AS may_install,
+       n.oid IS NULL OR has_schema_privilege(n.oid, 'USAGE') AND has_schema_privilege(n.oid, 'CREATE')
+           AND (SELECT bool_and(has_table_privilege(c.oid, p.name))
+                  FROM pg_class c CROSS JOIN unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) p (name)
+                 WHERE c.relnamespace = n.oid AND c.relkind = 'r') AS may_write
+  FROM (VALUES (1)) always LEFT JOIN pg_namespace n ON n.nspname = 'reembed'
+
 -- describe_table --
--- The user's table, as the catalog has it; no row where there is none
+-- The user's table, as the catalog has it; no row where there is none. To alter it is to alter its partitions, and an
+-- index of theirs is made in their schema
 SELECT n.nspname AS schema, c.relname AS name, c.relkind AS kind, greatest(c.reltuples, 0)::bigint AS estimated_rows,
        row_security_active(c.oid) AS hides_rows,
        EXISTS (SELECT FROM pg_partition_tree(c.oid) p WHERE NOT p.isleaf AND p.level > 0) AS nested,
        has_table_privilege(c.oid, 'SELECT') AND has_table_privilege(c.oid, 'UPDATE') AS may_write,
-       pg_has_role(c.relowner, 'USAGE') AS may_alter, has_schema_privilege(n.oid, 'CREATE') AS may_create
+       pg_has_role(c.relowner, 'USAGE') AND coalesce((SELECT bool_and(pg_has_role(l.relowner, 'USAGE'))
+           FROM pg_partition_tree(c.oid) p JOIN pg_class l ON l.oid = p.relid), true) AS may_alter,
+       has_schema_privilege(n.oid, 'CREATE') AND coalesce((SELECT bool_and(has_schema_privilege(l.relnamespace, 'CREATE'))
+           FROM pg_partition_tree(c.oid) p JOIN pg_class l ON l.oid = p.relid), true) AS may_create
   FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
  WHERE c.oid = to_regclass(%(table)s)
 
@@ -1104,9 +1216,7 @@ SELECT coalesce(sum(greatest(c.reltuples, 0)), 0)::float8 AS rows, coalesce(sum(
                       WHERE s.schemaname = n.nspname AND s.tablename = c.relname AND NOT s.inherited)), 0)::float8
            AS row_bytes,
        current_setting('block_size')::integer AS page_bytes
-  FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
- WHERE c.relkind = 'r' AND (c.oid = to_regclass(%(table)s)
-                            OR c.oid IN (SELECT p.relid FROM pg_partition_tree(to_regclass(%(table)s)) p))
+  FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE {leaves}
 
 -- measured_rows --
 -- A few documents that nobody else is at

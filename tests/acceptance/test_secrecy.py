@@ -35,7 +35,7 @@ def test_no_key_no_password_and_no_text_is_seen_anywhere(
         installation.make_table(database, sql.Identifier("documents"), TEXTS, indexed=False)
     provider.refuse(TEXTS[0])
     try:
-        seen |= commands(made, "plan", "start")
+        seen |= commands(made, "doctor", "plan", "start")
         with made.connect() as database:
             # PostgreSQL's own words would quote the row
             database.execute(

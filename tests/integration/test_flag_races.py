@@ -11,7 +11,7 @@ from psycopg import sql
 from config.settings import Settings
 from orchestrator import checks, flag, start
 from orchestrator.embedded.stack import Stack
-from reembed.database import catalog, connection, indexes, ledger, storage
+from reembed.database import connection, fitness, indexes, ledger, storage
 from reembed.database.connection import Connection
 from reembed.database.ledger import Migration
 from tests import installation, steps
@@ -88,7 +88,7 @@ def test_a_table_whose_rows_a_policy_hides_is_refused(database: Connection, sett
     database.execute("ALTER TABLE documents ENABLE ROW LEVEL SECURITY")
     database.execute("ALTER TABLE documents FORCE ROW LEVEL SECURITY")
     database.execute(sql.SQL("SET ROLE {}").format(role))
-    with pytest.raises(catalog.RowsHidden, match=r"hides rows of public.documents from this role"):
+    with pytest.raises(fitness.RowsHidden, match=r"hides rows of public.documents from this role"):
         checks.documents_table(database, settings)
 
 
@@ -102,5 +102,5 @@ def test_partitions_of_partitions_are_refused_before_anything_is_paid_for(
         CREATE TABLE lowest PARTITION OF low FOR VALUES FROM (0) TO (10)
         """
     )
-    with pytest.raises(catalog.NestedPartitions):
+    with pytest.raises(fitness.NestedPartitions):
         checks.documents_table(database, settings)

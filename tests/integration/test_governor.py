@@ -150,21 +150,22 @@ def test_a_server_without_standbys_has_none_that_lags(database: Connection) -> N
 
 
 def test_a_role_that_cannot_see_what_to_heed_is_told_so_before_anything_begins(
-    database: Connection, settings: Settings
+    database: Connection, settings: Settings, documents_table: object
 ) -> None:
+    found = checks.documents_table(database, settings)
     database.execute("CREATE ROLE blind LOGIN")
     try:
         with psycopg.connect(settings.database, user="blind", autocommit=True) as blind:
-            checks.governor(blind, settings.model_copy(update={"govern_write_milliseconds": 9.0}))
+            checks.governor(blind, settings.model_copy(update={"govern_write_milliseconds": 9.0}), found)
             looking = settings.model_copy(update={"govern_active_sessions": 9})
             with pytest.raises(checks.MayNotSee) as error:
-                checks.governor(blind, looking)
+                checks.governor(blind, looking, found)
             assert error.value.exit_code == 2
             assert str(error.value) == (
                 "GOVERN_ACTIVE_SESSIONS cannot be heeded: the database role blind does not see what other roles' "
                 "sessions are at. GRANT pg_read_all_stats to it, or unset GOVERN_ACTIVE_SESSIONS."
             )
             database.execute("GRANT pg_read_all_stats TO blind")
-            checks.governor(blind, looking)
+            checks.governor(blind, looking, found)
     finally:
         database.execute("DROP ROLE blind")

@@ -11,7 +11,7 @@ from config import celery_app
 from config.settings import Settings
 from orchestrator import checks, start
 from reembed import errors
-from reembed.database import catalog, chunks, ledger, storage
+from reembed.database import chunks, fitness, ledger, storage
 from reembed.database.connection import Connection
 
 pytestmark = pytest.mark.usefixtures("broker")
@@ -74,13 +74,13 @@ def test_any_number_will_do(database: Connection, ordered: Settings, kind: str) 
     [
         (
             "clicks",
-            catalog.NoColumn,
+            fitness.NoColumn,
             "The table public.documents has no column clicks; it has id, content, embedding, views. "
             "Set BACKFILL_ORDER_COLUMN.",
         ),
         (
             "content",
-            catalog.WrongColumn,
+            fitness.WrongColumn,
             "The column content of public.documents is of type text, and reembed needs a number. "
             "Set BACKFILL_ORDER_COLUMN.",
         ),

@@ -9,10 +9,12 @@ from pathlib import Path
 import psycopg
 import pytest
 from psycopg import conninfo, sql
+from pydantic import SecretStr
 
 from config.settings import Settings
 from orchestrator import advance, checks, start
 from orchestrator import tasks as control
+from orchestrator.doctor import pooler as looking
 from orchestrator.embedded import account, process
 from orchestrator.embedded.stack import Stack
 from orchestrator.validation import judge
@@ -164,6 +166,25 @@ def test_a_judgement_leaves_no_setting_in_the_sessions_of_others(
     row = database.execute("SELECT current_setting('hnsw.ef_search', true)").fetchone()
     assert row is not None
     assert row[0] in ("40", "")
+
+
+def test_the_doctor_notices_a_pooler_that_nobody_told_of(
+    database: Connection, settings: Settings, pooled: Settings, pooler: str, documents_table: object
+) -> None:
+    def seen(asked: Settings) -> set[str]:
+        return {finding.id for finding in looking.look(asked)}
+
+    unnamed = {"database_url": SecretStr(pooler), "database_pooler": "none", "database_direct_url": None}
+    assert seen(settings) == set()
+    assert seen(pooled) == set()
+    assert seen(pooled.model_copy(update={"database_direct_url": SecretStr(pooler)})) == {"pooler.direct"}
+    assert seen(pooled.model_copy(update=unnamed)) == {"pooler.unnamed"}
+    # No setting of ours was left in the sessions of others
+    with connection.connect(pooler, "test", pooled=True) as other:
+        row = other.execute(
+            "SELECT current_setting('row_security'), current_setting('transaction_read_only')"
+        ).fetchone()
+    assert row == ("on", "off")
 
 
 def test_two_control_workers_do_not_meet_in_one_session(

@@ -1,4 +1,4 @@
-"""The lag of a real standby, as the governor sees it."""
+"""A real standby, as the governor and the doctor see it."""
 
 import shutil
 import signal
@@ -9,7 +9,10 @@ from pathlib import Path
 import psycopg
 import pytest
 from psycopg import conninfo
+from pydantic import SecretStr
 
+from config.settings import Settings
+from orchestrator.doctor import examination, roll_call
 from orchestrator.embedded import account, process
 from orchestrator.embedded.stack import Stack
 from reembed.database.connection import Connection
@@ -77,3 +80,23 @@ def test_a_standby_that_replays_nothing_holds_the_workers_until_it_does(
     assert reason.endswith(" s behind, over GOVERN_REPLICATION_LAG_SECONDS=1")
     standby.execute("SELECT pg_wal_replay_resume()")
     assert reason_within(15, held=False) is None
+
+
+def test_the_doctor_tells_a_standby_from_its_primary_and_says_who_should_heed_it(
+    standby: Connection,
+    settings: Settings,
+    documents_table: object,
+    broker: object,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(roll_call, "_SECONDS", 0.05)
+
+    def seen(**more: object) -> set[str]:
+        findings = examination.examine(settings.model_copy(update=more))
+        return {finding.id for finding in findings if finding.severity != "info"}
+
+    directory = conninfo.conninfo_to_dict(standby.info.dsn)["host"]
+    there = SecretStr(f"postgresql://postgres@/postgres?host={directory}")
+    assert "replication.ungoverned" in seen()
+    assert "replication.ungoverned" not in seen(govern_replication_lag_seconds=10.0)
+    assert "database.standby" in seen(database_url=there, database_direct_url=None)

@@ -26,6 +26,7 @@ CELERY_DOORS = {
     "config/celery_app.py",
     "config/result_backend.py",
     "orchestrator/dispatch.py",
+    "orchestrator/doctor/roll_call.py",
     "workers/drain.py",
     "workers/tasks.py",
 }

@@ -29,6 +29,10 @@ def test_a_tick_of_the_schedule_expires_before_the_next() -> None:
     assert (entry["options"]["expires"], entry["options"]["queue"]) == (7, "reembed.control")
 
 
+def test_beat_answers_whoever_asks_whether_it_is_there() -> None:
+    assert CONFIGURATION["beat_enable_remote_control"] is True
+
+
 def test_nobody_subscribes_to_results() -> None:
     assert result_backend.Loader.override_backends["redis"] == "config.result_backend:RedisBackend"
     assert result_backend.Loader.override_backends["rediss"] == "config.result_backend:RedisBackend"

@@ -103,6 +103,7 @@ def test_a_document_types_no_command_and_no_option_that_is_not_there(document: P
     [
         ("plan", set(plan._plan_json(MagicMock()))),
         ("status", set(Status.__dataclass_fields__)),
+        ("doctor", {"table", "errors", "warnings", "findings"}),
         ("failures", {"migration", "failures", "overlong"}),
         ("validate", set(Verdict.as_json(MagicMock()))),
     ],

@@ -47,5 +47,14 @@ def test_the_tree_that_is_drawn_is_the_tree_that_is() -> None:
     assert drawn == defined
 
 
+def test_a_message_has_two_halves() -> None:
+    error = errors.ProviderUnreachable(base_url="here", reason="it is\n\ndown.")
+    assert (error.what, error.hint) == (
+        "The provider at here cannot be reached: it is down.",
+        "Check OPENAI_BASE_URL.",
+    )
+    assert str(error) == f"{error.what} {error.hint}"
+
+
 def test_a_reason_that_is_a_sentence_makes_no_double_full_stop() -> None:
     assert str(errors.Usage(reason="It is wrong.")) == "Cannot do that: It is wrong."
