@@ -23,7 +23,7 @@ from psycopg import errors as pg
 from config.settings import Settings
 from orchestrator import dispatch
 from orchestrator.validation import judge
-from reembed.database import chunks, documents, indexes, ledger, queries, storage
+from reembed.database import chunks, documents, indexes, ledger, limits, queries, storage
 from reembed.database.connection import Connection, first_line
 from reembed.database.ledger import Migration
 from reembed.events import Event
@@ -52,6 +52,9 @@ def _backfilling(connection: Connection, settings: Settings, migration: Migratio
     if counts.given_up:
         reason = f"{counts.given_up} chunks failed {settings.max_chunk_attempts} times: {counts.error}"
         ledger.change_state(connection, migration, "failed", reason)
+        return False
+    # The last batches may have been on their way together
+    if migration.until_percent is not None and limits.far_enough(connection, migration.id):
         return False
     # Before anybody looks for pending documents: on a large table each look would be a scan, and each chunk of them
     # another, longer than a lease

@@ -1,9 +1,6 @@
-"""Planning: how large a chunk is, what a migration costs and how long the quota makes it take. Pure arithmetic."""
+"""Planning: how large a chunk is, and how long the quota makes a migration take. Pure arithmetic."""
 
-import datetime
-import importlib.resources
 import math
-import tomllib
 from dataclasses import dataclass
 
 # Documents in the table up to here: documents in a chunk. Small tables get chunks enough to share, large ones not more
@@ -21,27 +18,6 @@ _LARGEST_CHUNK = 20_000
 def chunk_size(documents: int) -> int:
     """Documents in a chunk, by the table's size."""
     return next((size for up_to, size in _CHUNK_SIZES if documents <= up_to), _LARGEST_CHUNK)
-
-
-@dataclass(frozen=True)
-class Price:
-    """US dollars for a million tokens, and the day it was looked up; None where the operator set it."""
-
-    dollars: float
-    as_of: datetime.date | None
-
-    def of(self, tokens: int) -> float:
-        return tokens * self.dollars / 1e6
-
-
-def price(model: str, override: float | None) -> Price | None:
-    """The operator's price, else the list's; None for a model that it does not have."""
-    if override is not None:
-        return Price(override, None)
-    text = importlib.resources.files(__package__).joinpath("prices.toml").read_text(encoding="utf-8")
-    prices = tomllib.loads(text)
-    dollars = prices["dollars_per_million_tokens"].get(model)
-    return None if dollars is None else Price(dollars, prices["as_of"])
 
 
 # What a chunk's message takes in the memory of Redis at most, its callback and its name in Flower included. Measured

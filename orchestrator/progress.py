@@ -5,10 +5,13 @@ pending documents are counted exactly, by the small index that exists for that.
 """
 
 import dataclasses
+import datetime
 from dataclasses import dataclass
 from typing import Any
 
+from orchestrator.prices import UNKNOWN, Prices
 from reembed.database import (
+    bills,
     building,
     chunks,
     decisions,
@@ -68,6 +71,13 @@ class Status:
     old_stale: int
     """After the switch: documents whose old vector is of an earlier text."""
     tokens: int
+    cost_usd: float | None
+    """Of these tokens and of those of the judgements; None where nobody knows the price."""
+    price_as_of: datetime.date | None
+    """The day of the price list; None where the operator set the price."""
+    budget_usd: float | None
+    until_percent: float | None
+    """The limits that it pauses at."""
     documents_per_second: float | None
     eta_seconds: float | None
     waiting_for: str | None
@@ -114,7 +124,7 @@ def from_the_ledger(state: str) -> bool:
     return state in _BACKFILL or state in _OVER
 
 
-def status(connection: Connection, migration: Migration) -> Status:
+def status(connection: Connection, migration: Migration, prices: Prices = UNKNOWN) -> Status:
     counts = chunks.count(connection, migration.id)
     refused = failures.count(connection, migration)
     without_text = 0
@@ -159,6 +169,10 @@ def status(connection: Connection, migration: Migration) -> Status:
         old_hidden=old_pending.hidden,
         old_stale=old_pending.stale,
         tokens=counts.tokens,
+        cost_usd=prices.cost(bills.of(connection, migration.id)),
+        price_as_of=prices.new.as_of if prices.new else None,
+        budget_usd=migration.budget_usd,
+        until_percent=migration.until_percent,
         documents_per_second=rate,
         eta_seconds=pending / rate if rate and migration.state == "backfilling" else None,
         waiting_for=waiting_for(migration.state, migration.reason, counts, index),
@@ -202,7 +216,7 @@ def waiting_for(
 def _with_advice(reason: str | None, command: str, does: str) -> str:
     """What to type, unless the reason says it itself."""
     told = str(reason)
-    return told if command in told else f"{told.rstrip('.')}; {command} {does}"
+    return told if command.removesuffix("`") in told else f"{told.rstrip('.')}; {command} {does}"
 
 
 def pace(per_second: float) -> str:

@@ -3,7 +3,7 @@
 from orchestrator import dispatch
 from orchestrator.validation import again
 from reembed import errors
-from reembed.database import chunks, documents, failures, ledger, validations
+from reembed.database import chunks, documents, failures, ledger, limits, validations
 from reembed.database.connection import Connection
 from reembed.database.ledger import Migration
 
@@ -18,10 +18,29 @@ def pause(connection: Connection, migration: Migration) -> None:
         raise ledger.wrong_state(ledger.get(connection, migration.id), "pause")
 
 
-def resume(connection: Connection, migration: Migration) -> None:
-    """Go on after a pause. Raises ledger.WrongState."""
-    if migration.state != "paused" or not ledger.change_state(connection, migration, "backfilling"):
-        raise ledger.wrong_state(ledger.get(connection, migration.id), "resume")
+def resume(
+    connection: Connection,
+    migration: Migration,
+    *,
+    budget: limits.Budget | None = None,
+    until: float | None = None,
+) -> None:
+    """Go on after a pause, within these limits; a budget may also be changed while there is one.
+
+    Raises ledger.WrongState, limits.NoRoom, and what limits.set_limits raises.
+    """
+    has_budget = migration.budget_usd is not None
+    if budget is None and has_budget and limits.room(connection, migration.id).budget_reached:
+        raise limits.NoRoom(budget=f"{migration.budget_usd:,.2f}", migration=migration.id)
+    with connection.transaction():
+        limits.set_limits(connection, migration.id, budget=budget, until=until)
+        if migration.state == "paused":
+            moves = ledger.change_state(connection, migration, "backfilling")
+        else:
+            # Catching up stops for a budget as well
+            moves = budget is not None and migration.state not in ("planned", "failed", "cleaned", "aborted")
+        if not moves:
+            raise ledger.wrong_state(ledger.get(connection, migration.id), "resume")
     chunks.hurry(connection, migration.id)
     dispatch.publish(connection, migration.id)
 

@@ -10,9 +10,9 @@
 from dataclasses import dataclass
 
 from config.settings import Settings
-from orchestrator import advice, checks, dispatch, measure, planning
+from orchestrator import advice, checks, dispatch, measure, planning, prices
 from reembed import errors
-from reembed.database import catalog, chunks, documents, grants, ledger, storage
+from reembed.database import catalog, chunks, documents, grants, ledger, limits, storage
 from reembed.database.connection import Connection
 from reembed.database.ledger import Migration
 from reembed.embedding import packing, tokens
@@ -42,7 +42,7 @@ class Plan:
     found: catalog.Description
     settings: Settings
     load: planning.Load
-    price: planning.Price | None
+    price: prices.Price | None
     advice: advice.Advice
     measured: measure.Rates | None
     statements: list[str]
@@ -101,7 +101,7 @@ def plan(connection: Connection, settings: Settings, *, measured: bool = False) 
         ),
         advice=advice.advise(found, count, advice.fill(connection, found.table).free),
         measured=measure.measure(connection, migration) if measured else None,
-        price=planning.price(settings.embed_model, settings.embed_price_per_million_tokens),
+        price=prices.of_the_new_model(settings),
         statements=[
             query.as_string(connection).replace("%%", "%")
             for query in storage.expansion(connection, migration)
@@ -109,10 +109,17 @@ def plan(connection: Connection, settings: Settings, *, measured: bool = False) 
     )
 
 
-def start(connection: Connection, settings: Settings) -> Started:
+def start(
+    connection: Connection,
+    settings: Settings,
+    *,
+    budget: limits.Budget | None = None,
+    until: float | None = None,
+) -> Started:
     """Begin the migration of the environment's table, or go on with it where one is under way.
 
-    Raises errors.Usage and errors.Broken before anything is written; ledger.AnotherMigration, Paused, FailedBefore.
+    Raises errors.Usage and errors.Broken before anything is written; ledger.AnotherMigration, Paused, FailedBefore;
+    what limits.set_limits raises.
     """
     found = _look(connection, settings)
     dispatch.check_broker()
@@ -128,9 +135,13 @@ def start(connection: Connection, settings: Settings) -> Started:
             # Another `start` at this very moment waits here, and finds it done
             ledger.install(connection)
             if ledger.get(connection, migration.id).state == "planned":
+                limits.set_limits(connection, migration.id, budget=budget, until=until)
                 chunks.plan(connection, migration, settings.backfill_order_column)
                 ledger.change_state(connection, migration, "backfilling")
-    refuse_stopped(migration)
+    else:
+        refuse_stopped(migration)
+        with connection.transaction():
+            limits.set_limits(connection, migration.id, budget=budget, until=until)
     # Of chunks that wait, some messages may be lost; one too many does no harm
     chunks.rescue(connection, migration.id, max_strikes=settings.max_chunk_attempts)
     chunks.forget_messages(connection, migration.id, older_than_seconds=0)

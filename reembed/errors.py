@@ -29,6 +29,8 @@ class ReembedError(Exception):
     """Something went wrong: {reason}."""
 
     exit_code: ClassVar[int] = 3
+    may_be_billed = False
+    """Whether a provider may want money for the request that ended so."""
 
     def __init__(self, **fields: object) -> None:
         self.fields = fields
@@ -55,6 +57,11 @@ class ProviderOverloaded(Transient):
 
 class ProviderUnavailable(Transient):
     """The provider did not answer properly: {reason}."""
+
+    def __init__(self, *, reason: str, retry_after: float | None = None, may_be_billed: bool = True) -> None:
+        super().__init__(reason=reason, retry_after=retry_after)
+        # The vectors may have been made, and lost on their way
+        self.may_be_billed = may_be_billed
 
 
 class Permanent(ReembedError):
@@ -111,6 +118,8 @@ class ProviderAnsweredWrongly(Broken):
 
     Check EMBED_MODEL and EMBED_DIMENSIONS.
     """
+
+    may_be_billed = True
 
 
 class LeaseLost(ReembedError):

@@ -23,6 +23,7 @@ from orchestrator.command import session
 from orchestrator.embedded import stack as embedded
 from orchestrator.embedded.workforce import Workforce
 from orchestrator.embedding_server import models
+from orchestrator.prices import Prices
 from reembed import errors
 from reembed.database import connection
 
@@ -130,7 +131,7 @@ class Installation:
         try:
             with self.connect() as database:
                 migration = session.migration_of(database, settings)
-                status = progress.status(database, migration)
+                status = progress.status(database, migration, Prices.of(settings, migration))
         except (errors.ReembedError, psycopg.Error):
             return None
         seen: dict[str, Any] = json.loads(json.dumps(status.as_json(), default=str))

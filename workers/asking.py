@@ -1,4 +1,4 @@
-"""One request to the provider: its share of the quota before, the correction after, and what became of it."""
+"""One request to the provider: its share of quota and budget before, the correction after, and what became of it."""
 
 import threading
 import time
@@ -9,7 +9,8 @@ from reembed.database.requests import Outcome
 from reembed.embedding.provider import Provider
 from reembed.embedding.wire import Embedded
 from workers import tracing
-from workers.quota import Quota
+from workers.budget import UNLIMITED, Budget
+from workers.quota import Quota, Share
 from workers.ruler import Ruler
 
 # All workers pause for so long after a 429 that names no time
@@ -28,14 +29,31 @@ def ask(
     stop: threading.Event,
     on_wait: Callable[[str, float], None],
     count: Callable[[Outcome, float], None],
+    budget: Budget = UNLIMITED,
 ) -> Embedded:
-    """The answer to a request of so many tokens, by estimate. Raises what the provider and the quota raise.
+    """The answer to a request of so many tokens, by estimate. Raises what provider, quota and budget raise.
 
     What broke is neither corrected nor given back: workers/quota.py says why.
     """
     share = quota.take(ruler.corrected(estimated), stop, on_wait)
     if share.waited:
         count("held", share.waited)
+    with budget.spending(texts) as spent:
+        answer = _attempt(provider, quota, share, texts, estimated, count)
+        spent(answer.tokens)
+    quota.settle(share, answer.tokens, answer.limits)
+    ruler.learn(estimated, answer.tokens)
+    return answer
+
+
+def _attempt(
+    provider: Provider,
+    quota: Quota,
+    share: Share,
+    texts: Sequence[str],
+    estimated: int,
+    count: Callable[[Outcome, float], None],
+) -> Embedded:
     outcome: Outcome = "broken"
     began = time.monotonic()
     try:
@@ -54,6 +72,4 @@ def ask(
         raise
     finally:
         count(outcome, time.monotonic() - began)
-    quota.settle(share, answer.tokens, answer.limits)
-    ruler.learn(estimated, answer.tokens)
     return answer

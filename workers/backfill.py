@@ -13,7 +13,7 @@ import logging
 import psycopg
 
 from reembed import errors
-from reembed.database import chunks, faults, ledger
+from reembed.database import chunks, faults, ledger, limits
 from reembed.database.connection import Connection, in_one_line
 from reembed.events import Event
 from workers import logs, sides, tracing
@@ -65,7 +65,7 @@ def _run(tools: Tools, migration: ledger.Migration, loop: Loop) -> str:
         return str(error)
     except errors.Broken as error:
         return stop_migration(tools, migration, loop.charged, error)
-    except errors.Transient as error:
+    except (errors.Transient, limits.BudgetReached) as error:
         seconds = PUT_OFF_SHARE * tools.settings.provider_patience_seconds
         return put_off(tools, loop.charged, str(error), seconds)
     except Exception as error:

@@ -51,6 +51,10 @@ class Database:
         )
         return retrying(lambda: self._run(function))
 
+    def once(self, function: Callable[[connection.Connection], Result]) -> Result:
+        """The same without another try, for what must not be done twice."""
+        return self._run(function)
+
     def close(self) -> None:
         if self._connection is not None:
             with contextlib.suppress(Exception):

@@ -72,6 +72,7 @@ class Loop:
         self._stop = threading.Event()
         self._patience = Patience(tools.settings.provider_patience_seconds, self._stop, self._note_wait)
         self._migration = migration
+        self._budget = tools.account.budget(migration, claim.side, self._stop, self._note_wait)
         self.taking = Taking(tools, migration, claim, model, telling)
         # Sent, or ready to be
         self._in_flight: dict[futures.Future[list[Apart]], tuple[Held, batches.Batch]] = {}
@@ -119,17 +120,18 @@ class Loop:
             self._in_flight[self._tools.executor.submit(in_context, self._embed, taken[1])] = taken
 
     def _has_room(self) -> bool:
-        """For one more request in flight or ready, unless the database is to be spared."""
+        """For one more request in flight or ready, unless the database is to be spared, or this is far enough."""
         concurrency = self._tools.settings.embed_concurrency
         ready = max(concurrency // _READY_SHARE, 1)
         answered = len(self._answered) + (self._writing is not None)
         if len(self._in_flight) >= concurrency + ready or len(self._in_flight) + answered >= 2 * concurrency:
             return False
+        self._wanted = not self.taking.is_far_enough()
         reason = self._tools.database.call(self._tools.governor.hold)
         if reason not in (None, self._waiting_for):
             # Told at the next look, not at the next heartbeat
             self._waiting_for, self._renew_at = reason, 0.0
-        return reason is None
+        return self._wanted and reason is None
 
     def _embed(self, batch: batches.Batch) -> list[Apart]:
         """In a thread: the answers to a batch's requests, waiting out what passes."""
@@ -137,7 +139,7 @@ class Loop:
         def request(texts: Sequence[str]) -> Embedded:
             return asking.ask(
                 self._provider, self._quota, self._ruler, texts, batch.estimate(texts),
-                stop=self._stop, on_wait=self._note_wait,
+                stop=self._stop, on_wait=self._note_wait, budget=self._budget,
                 count=functools.partial(self._tools.tally.count, self._migration.id),
             )  # fmt: skip
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from reembed import settings
-from reembed.database import chunks, ledger
+from reembed.database import chunks, ledger, limits
 from reembed.database.connection import Connection
 from reembed.events import Event
 from workers import batches
@@ -71,6 +71,14 @@ class Taking:
         """How far it got."""
         self._telling.at_last(self._done, self._documents)
         return f"{self._done:,} of {self._documents:,} documents"
+
+    def is_far_enough(self) -> bool:
+        """Whether so much is embedded as --until asked for, and nobody is to send more."""
+        if self._migration.until_percent is None:
+            return False
+        return self._tools.database.call(
+            lambda connection: limits.far_enough(connection, self.own.migration_id)
+        )
 
     def next(self) -> tuple[Held, batches.Batch] | None:
         """One batch to send; None: all were sent."""

@@ -1,4 +1,4 @@
-"""What one worker process holds on to between tasks: two connections, the providers, the threads that wait for them."""
+"""What one worker process holds on to between tasks: connections, the providers, the threads that wait for them."""
 
 import os
 import socket
@@ -8,6 +8,7 @@ from config.settings import Settings
 from reembed import settings
 from reembed.database import ledger
 from reembed.embedding.provider import Provider
+from workers.budget import Account
 from workers.database import Database
 from workers.governor import Governor
 from workers.quota import Quota
@@ -25,6 +26,8 @@ class Tools:
         self.owner = f"{socket.gethostname()}:{os.getpid()}"
         self.database = self._connection()
         self.writer = Writer(self._connection(), lease_seconds=environment.chunk_lease_seconds)
+        # Connects where there is a budget
+        self.account = Account(self._connection(), environment.provider_timeout_seconds)
         self.executor = ThreadPoolExecutor(environment.embed_concurrency, thread_name_prefix="provider")
         self._quotas = {"new": Quota.of(environment), "old": Quota.of_the_old_model(environment)}
         self.governor = Governor.of(environment)
@@ -62,6 +65,7 @@ class Tools:
             provider.close()
         for quota in self._quotas.values():
             quota.close()
+        self.account.close()
         self.writer.close()
         self.database.close()
 

@@ -37,6 +37,7 @@ def _plan_json(planned: Plan, findings: Sequence[Finding] = ()) -> dict[str, obj
         "documents": load.documents,
         "tokens": load.tokens,
         "cost_usd": planned.dollars,
+        "price_as_of": planned.price and planned.price.as_of,
         "chunks": load.chunks,
         "chunk_size": load.chunk_size,
         "waves": load.waves(dispatch.WAVE),
@@ -62,8 +63,7 @@ def _plan_lines(planned: Plan, findings: Sequence[Finding]) -> list[str]:
     if price is None:
         cost = "unknown: set EMBED_PRICE_PER_MILLION_TOKENS"
     else:
-        as_of = f", list price of {price.as_of}" if price.as_of else ""
-        cost = f"{price.of(load.tokens):,.2f} USD ({price.dollars} a million tokens{as_of})"
+        cost = f"{price.of(load.tokens):,.2f} USD ({price})"
     column = planned.settings.backfill_order_column
     order = "of the keys" if column is None else f"chunks with the most {column} first"
     seconds = planned.seconds_at_quota

@@ -2,9 +2,10 @@
 
 import click
 
-from orchestrator import progress
+from orchestrator import prices, progress
 from orchestrator import start as starting
-from orchestrator.command import session, waiting
+from orchestrator.command import limiting, session, waiting
+from orchestrator.prices import Prices
 from orchestrator.progress import Status
 from reembed import errors
 from reembed.database import ledger
@@ -23,10 +24,12 @@ class NeedsReview(errors.Refused):
 
 @click.command()
 @click.option("--wait", is_flag=True, help="Show progress until the migration has been judged.")
-def start(wait: bool) -> None:
+@limiting.options
+def start(wait: bool, budget: float | None, until: float | None) -> None:
     """Begin the migration, or go on with one that is under way."""
     with session.opened() as (database, settings):
-        started = starting.start(database, settings)
+        bought = prices.budget(budget, settings) if budget else None
+        started = starting.start(database, settings, budget=bought, until=until)
         migration = started.migration
         verb = "begun" if started.begun else "under way already"
         click.echo(
@@ -38,7 +41,8 @@ def start(wait: bool) -> None:
             return
 
         def look() -> Status:
-            return progress.status(database, ledger.get(database, migration.id))
+            current = ledger.get(database, migration.id)
+            return progress.status(database, current, Prices.of(settings, current))
 
         try:
             status = waiting.until_at_rest(look)

@@ -5,6 +5,7 @@ import click
 from orchestrator import progress
 from orchestrator.command import session, waiting
 from orchestrator.command.history import sentence
+from orchestrator.prices import Prices
 from orchestrator.progress import Status
 from reembed.database import ledger
 from reembed.database.searches import ShadowReport, SideReport
@@ -19,7 +20,8 @@ def status(watch: bool, as_json: bool) -> None:
         migration = session.migration_of(database, settings)
 
         def look() -> Status:
-            return progress.status(database, ledger.get(database, migration.id))
+            current = ledger.get(database, migration.id)
+            return progress.status(database, current, Prices.of(settings, current))
 
         if as_json:
             session.print_json(look().as_json())
@@ -41,8 +43,11 @@ def _table(status: Status) -> str:
         ),
         ("chunks", ", ".join(f"{count:,} {state}" for state, count in status.chunks.items())),
         ("rate", rate),
+        ("cost", _cost(status)),
         ("searches", f"read {status.active_column}" + _canary(status)),
     ]
+    if status.until_percent is not None:
+        rows.append(("until", f"{status.until_percent:g} % of the documents are embedded, then it pauses"))
     rows += [(f"{side} side", _side(report)) for side, report in status.searches.items() if report.searches]
     if status.shadow:
         rows.append(("shadow", _shadow(status.shadow)))
@@ -62,6 +67,14 @@ def _table(status: Status) -> str:
     if status.waiting_for:
         rows.append(("waiting for", status.waiting_for))
     return "\n".join(f"{name:<12}{value}" for name, value in rows)
+
+
+def _cost(status: Status) -> str:
+    cost = "-"
+    if status.cost_usd is not None:
+        as_of = f", list price of {status.price_as_of}" if status.price_as_of else ""
+        cost = f"{status.cost_usd:,.2f} USD{as_of}"
+    return cost if status.budget_usd is None else f"{cost}; pauses before {status.budget_usd:,.2f} USD"
 
 
 def _canary(status: Status) -> str:

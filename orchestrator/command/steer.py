@@ -2,9 +2,9 @@
 
 import click
 
-from orchestrator import dispatch
+from orchestrator import dispatch, prices
 from orchestrator import resume as resuming
-from orchestrator.command import session
+from orchestrator.command import limiting, session
 
 
 @click.command()
@@ -17,12 +17,14 @@ def pause() -> None:
 
 
 @click.command()
-def resume() -> None:
+@limiting.options
+def resume(budget: float | None, until: float | None) -> None:
     """Go on after a pause, or after the cause of a stop was mended."""
     with session.opened() as (database, settings):
         dispatch.check_broker()
         migration = session.migration_of(database, settings)
-        resuming.resume(database, migration)
+        bought = prices.budget(budget, settings) if budget else None
+        resuming.resume(database, migration, budget=bought, until=until)
     click.echo(f"migration {migration.id} goes on; `reembed status --watch` shows it.")
 
 

@@ -38,6 +38,8 @@ class Again:
     lowest: float
     """Cosine of the stored and the new answer, of the worst."""
     note: str | None = None
+    tokens: int = 0
+    """Billed."""
 
     def findings(self) -> Iterator[Finding]:
         if self.differing:
@@ -87,7 +89,8 @@ def check(
         ) as provider:
             # One text once, however many documents have it
             asked = list(dict.fromkeys(texts.values()))
-            by_text = dict(zip(asked, provider.embed_documents(asked).vectors, strict=True))
+            answer = provider.embed_documents(asked)
+            by_text = dict(zip(asked, answer.vectors, strict=True))
     except errors.ReembedError as error:
         return Again(0, (), 1.0, note=f"no document was embedded again: {error}")
     stored = np.stack([by_id[key].new for key in texts])
@@ -95,4 +98,4 @@ def check(
     lengths = np.linalg.norm(stored, axis=1) * np.linalg.norm(answered, axis=1)
     cosines = (stored * answered).sum(axis=1) / lengths
     differing = tuple(key for key, cosine in zip(texts, cosines, strict=True) if cosine < _SAME)
-    return Again(len(texts), differing, float(cosines.min()))
+    return Again(len(texts), differing, float(cosines.min()), tokens=answer.tokens)

@@ -20,6 +20,7 @@ from reembed import errors, settings
 from reembed.database.connection import Connection
 from reembed.database.ledger import Migration
 from reembed.embedding.provider import Provider
+from reembed.embedding.wire import Embedded
 from reembed.retrieval import rankings
 
 Mode = Literal["queries", "documents"]
@@ -63,6 +64,9 @@ class Against:
     old_vectors: Sequence[Asked] = ()
     new_vectors: Sequence[Asked] = ()
     """Of the queries, by both models."""
+    old_tokens: int = 0
+    new_tokens: int = 0
+    """Billed for them."""
     notes: tuple[str, ...] = ()
 
 
@@ -84,10 +88,11 @@ def compare(
         return _by_documents(connection, environment, migration, rows, threshold, ())
     old_model = environment.old_model(migration.old_dimensions) or migration.old_model
     try:
-        vectors = _embed_both(environment, migration, old_model, [text for _, text in asked])
+        answers = _embed_both(environment, migration, old_model, [text for _, text in asked])
     except errors.ReembedError as error:
         note = f"the old model does not answer, so documents are the queries: {error}"
         return _by_documents(connection, environment, migration, rows, threshold, (note,))
+    vectors = [[answer.vectors[0] for answer in side] for side in answers]
     depth = max(environment.validation_k, quality.DEPTH) if judged else environment.validation_k
     columns = comparison.Columns(connection, migration, depth)
     exact = bool(judged) and documents <= EXACT_DOCUMENTS
@@ -107,8 +112,11 @@ def compare(
             environment.validation_margin,
         )
     old, new = ([(None, one) for one in side] for side in vectors)
+    old_tokens, new_tokens = (sum(answer.tokens for answer in side) for side in answers)
     summed = _sum_up("queries", found, environment, threshold, measured, notes)
-    return dataclasses.replace(summed, old_vectors=old, new_vectors=new)
+    return dataclasses.replace(
+        summed, old_vectors=old, new_vectors=new, old_tokens=old_tokens, new_tokens=new_tokens
+    )
 
 
 def slices(
@@ -179,13 +187,16 @@ def _sum_up(
 
 def _embed_both(
     environment: Settings, migration: Migration, old_model: settings.Model | None, texts: list[str]
-) -> tuple[list[comparison.Vector], list[comparison.Vector]]:
-    """The texts as queries by the old and by the new model. Raises errors.ReembedError where one does not answer."""
+) -> tuple[list[Embedded], list[Embedded]]:
+    """The texts as queries, one a request, by the old and by the new model.
+
+    Raises errors.ReembedError where one does not answer.
+    """
     if old_model is None:
         raise errors.Usage(reason="OLD_EMBED_MODEL is not set")
     sides = ((environment.old_endpoint, old_model), (environment.new_endpoint, migration.new_model))
     embedded = []
     for endpoint, model in sides:
         with Provider(endpoint, model, timeout_seconds=environment.provider_timeout_seconds) as provider:
-            embedded.append([provider.embed_query(text) for text in texts])
+            embedded.append([provider.embed_queries([text]) for text in texts])
     return embedded[0], embedded[1]

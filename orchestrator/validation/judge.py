@@ -82,6 +82,7 @@ def judge(
         slices=against.slices(connection, environment, migration, rows, compared),
         index=index,
         identity=placed,
+        tokens={"old": compared.old_tokens, "new": compared.new_tokens + embedded_again.tokens},
         settings={name.upper(): value for name, value in environment if name.startswith("validation_")},
         notes=notes + compared.notes + ((embedded_again.note,) if embedded_again.note else ()),
     )

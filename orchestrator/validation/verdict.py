@@ -46,6 +46,8 @@ class Verdict:
     """None where no column was named to cut by."""
     index: IndexRecall | None = None
     """None where neither column has an index."""
+    tokens: Mapping[str, int] = field(default_factory=dict)
+    """Billed by the providers of both models, for what they were asked."""
     settings: Mapping[str, object] = field(default_factory=dict)
     """VALIDATION_..., by name: two judgements compare only by the same ones."""
     notes: tuple[str, ...] = ()
@@ -150,6 +152,7 @@ class Verdict:
             "findings": [finding.as_json() for finding in self.findings],
             "faults": self.faults,
             "notes": list(self.notes),
+            "tokens": dict(self.tokens),
             "settings": dict(self.settings),
             "passed": self.passed,
         }

@@ -57,6 +57,9 @@ class Migration:
     """Before the switch: the share of all keys whose searches read the new column."""
     home_index: str | None = None
     """While vectors come home from a companion: the name that their index will have."""
+    budget_usd: float | None = None
+    until_percent: float | None = None
+    """It pauses at these, where they are set; see reembed/database/limits.py."""
 
     @cached_property
     def names(self) -> dict[str, sql.Composable]:
@@ -232,4 +235,6 @@ def _load(connection: Connection, row: dict[str, Any]) -> Migration:
         reason=row["reason"],
         canary_percent=row["canary_percent"],
         home_index=row["home_index"],
+        budget_usd=row["budget_usd"],
+        until_percent=row["until_percent"],
     )  # fmt: skip

@@ -545,6 +545,75 @@ UPDATE reembed.migrations SET state = %(to_state)s, reason = %(reason)s, changed
 UPDATE reembed.migrations SET reason = %(reason)s
  WHERE id = %(migration_id)s AND reason IS DISTINCT FROM %(reason)s AND state NOT IN ('paused', 'failed')
 
+-- set_limits --
+-- What is not given stays as it is. A worker counts for the limits that there were when it claimed its chunk, so a first
+-- one is set where nobody is at work
+UPDATE reembed.migrations m
+   SET budget_usd = coalesce(%(usd)s::float8, m.budget_usd),
+       budget_tokens = coalesce(%(tokens)s::bigint, m.budget_tokens),
+       budget_reached = m.budget_reached AND %(usd)s::float8 IS NULL,
+       spent_tokens = CASE WHEN m.budget_usd IS NOT NULL THEN m.spent_tokens ELSE (
+           SELECT coalesce(sum(c.tokens), 0) FROM reembed.chunks c WHERE c.migration_id = m.id AND c.side = 'new') END,
+       until_percent = coalesce(%(until)s::float8, m.until_percent)
+ WHERE m.id = %(migration_id)s
+   AND ((%(usd)s::float8 IS NULL OR m.budget_usd IS NOT NULL)
+        AND (%(until)s::float8 IS NULL OR m.until_percent IS NOT NULL)
+        OR m.state IN ('planned', 'paused')
+           AND NOT EXISTS (SELECT FROM reembed.chunks c WHERE c.migration_id = m.id AND c.state = 'running'
+                              AND c.lease_until >= clock_timestamp()))
+RETURNING spent_tokens, budget_tokens
+
+-- reserve_tokens --
+-- Before a request. Of all workers that ask at once, each sees what the one before it was given
+UPDATE reembed.migrations SET reserved_tokens = reserved_tokens + %(tokens)s
+ WHERE id = %(migration_id)s AND spent_tokens + reserved_tokens + %(tokens)s <= budget_tokens
+
+-- settle_tokens --
+-- After it: what was billed instead of what was set aside
+UPDATE reembed.migrations
+   SET reserved_tokens = reserved_tokens - %(reserved)s, spent_tokens = spent_tokens + %(billed)s
+ WHERE id = %(migration_id)s
+
+-- budget --
+-- What is left, and what may come back
+SELECT budget_usd, budget_tokens, spent_tokens, reserved_tokens, budget_reached
+  FROM reembed.migrations WHERE id = %(migration_id)s
+
+-- pause_at_budget --
+-- Unless there is room by now, because somebody raised it. Beside a finished backfill the flag stays where it is
+UPDATE reembed.migrations
+   SET budget_reached = true, state = CASE state WHEN 'backfilling' THEN 'paused' ELSE state END,
+       reason = CASE state WHEN 'backfilling' THEN %(reason)s ELSE reason END,
+       changed_at = CASE state WHEN 'backfilling' THEN now() ELSE changed_at END
+ WHERE id = %(migration_id)s AND NOT budget_reached
+   AND spent_tokens + reserved_tokens + %(tokens)s > budget_tokens
+
+-- share --
+-- How much of the documents is embedded, by the ledger alone, and how much was wanted
+SELECT m.state, m.until_percent, coalesce(sum(c.documents), 0)::bigint AS documents,
+       coalesce(sum(CASE c.state WHEN 'done' THEN c.documents ELSE least(c.embedded, c.documents) END), 0)::bigint
+           AS embedded
+  FROM reembed.migrations m
+  LEFT JOIN reembed.chunks c ON c.migration_id = m.id AND c.side = 'new' AND NOT c.catch_up
+ WHERE m.id = %(migration_id)s
+ GROUP BY m.id
+
+-- pause_at_share --
+-- Once: whoever looks later finds another limit, or none
+UPDATE reembed.migrations SET state = 'paused', reason = %(reason)s, changed_at = now(), until_percent = NULL
+ WHERE id = %(migration_id)s AND state = 'backfilling' AND until_percent = %(until)s
+
+-- billed --
+-- Tokens by the model whose provider billed them, for chunks and for judgements
+SELECT c.new + j.new AS new, c.old + j.old AS old, c.new = 0 AND c.embedded > 0 AS untold
+  FROM (SELECT coalesce(sum(tokens) FILTER (WHERE side = 'new'), 0)::bigint AS new,
+               coalesce(sum(tokens) FILTER (WHERE side = 'old'), 0)::bigint AS old,
+               coalesce(sum(embedded) FILTER (WHERE side = 'new'), 0) AS embedded
+          FROM reembed.chunks WHERE migration_id = %(migration_id)s) c,
+       (SELECT coalesce(sum((report #>> '{{tokens,new}}')::bigint), 0)::bigint AS new,
+               coalesce(sum((report #>> '{{tokens,old}}')::bigint), 0)::bigint AS old
+          FROM reembed.validations WHERE migration_id = %(migration_id)s) j
+
 -- save_validation --
 -- What the gate reads
 INSERT INTO reembed.validations (migration_id, passed, report) VALUES (%(migration_id)s, %(passed)s, %(report)s)

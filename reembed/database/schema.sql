@@ -105,6 +105,17 @@ CREATE TABLE reembed.migrations (
     changed_at     timestamptz NOT NULL DEFAULT now(),
     -- When the schedule last put all that was pending into chunks
     looked_at      timestamptz,
+    -- US dollars, and the tokens of the new model that they buy, by the price when they were set; NULL: no limit
+    budget_usd     double precision CHECK (budget_usd > 0),
+    budget_tokens  bigint,
+    -- Of these tokens: billed, or perhaps billed, and set aside for requests in flight. Kept only beside a budget
+    spent_tokens   bigint NOT NULL DEFAULT 0,
+    reserved_tokens bigint NOT NULL DEFAULT 0,
+    -- A request was not sent for its sake, since it was set
+    budget_reached boolean NOT NULL DEFAULT false,
+    -- It pauses when so much of the documents is embedded, once; NULL: it does not
+    until_percent  double precision CHECK (until_percent > 0 AND until_percent < 100),
+    CHECK ((budget_usd IS NULL) = (budget_tokens IS NULL)),
     CHECK (old_column <> new_column),
     -- A canary reads a column that was filled, indexed and judged, and ends with the switch
     CHECK (canary_percent = 0 OR state IN ('ready', 'needs_review'))

@@ -21,6 +21,9 @@ from reembed.embedding import words
 _QUOTA_CODES = {"insufficient_quota", "billing_hard_limit_reached", "billing_not_active"}
 _MODEL_CODES = {"model_not_found", "invalid_model"}
 
+# A gateway's: it may have lost an answer. Any other status is the answer, and without vectors it is billed nothing
+_ANSWER_LOST = {502, 504}
+
 # The connection was never made
 _NO_CONNECTION = (
     httpx2.ConnectError,
@@ -48,7 +51,11 @@ def of_answer(status: int, headers: Mapping[str, str], body: bytes, asked: Asked
     message = words.presentable(said.message, asked.api_key, asked.texts)
     reason = f"{message} (status {status})" if message else f"status {status}, and not a word"
     if status in {408, 409} or status >= 500:
-        return errors.ProviderUnavailable(reason=reason, retry_after=retry_after(headers, datetime.now(UTC)))
+        return errors.ProviderUnavailable(
+            reason=reason,
+            retry_after=retry_after(headers, datetime.now(UTC)),
+            may_be_billed=status in _ANSWER_LOST,
+        )
     if status == 402 or said.codes & _QUOTA_CODES:
         return errors.ProviderQuotaSpent(base_url=asked.base_url, reason=reason)
     if status == 429:

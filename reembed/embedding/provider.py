@@ -82,8 +82,12 @@ class Provider:
 
     def embed_query(self, text: str) -> NDArray[np.float32]:
         """The vector of a query, (dimensions,), with the model's query prefix before it."""
-        query: NDArray[np.float32] = self._embed([self._model.query_prefix + text]).vectors[0]
+        query: NDArray[np.float32] = self.embed_queries([text]).vectors[0]
         return query
+
+    def embed_queries(self, texts: Sequence[str]) -> wire.Embedded:
+        """The vectors of the queries, (queries, dimensions), and what they cost. At least one query; one request."""
+        return self._embed([self._model.query_prefix + text for text in texts])
 
     def close(self) -> None:
         self._client.close()

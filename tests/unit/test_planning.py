@@ -1,7 +1,5 @@
 """What a migration of any size asks of the provider, the broker and the ledger."""
 
-import datetime
-
 import pytest
 
 from orchestrator import planning
@@ -59,12 +57,3 @@ def test_the_tighter_limit_of_the_quota_decides_how_long_it_takes(
 ) -> None:
     ten_thousand = planning.Load(10_000, 2_000_000, 500, 500, 250_000)
     assert ten_thousand.seconds_at_quota(requests_a_minute, tokens_a_minute) == seconds
-
-
-def test_a_price_is_the_operators_or_the_lists_or_unknown() -> None:
-    listed = planning.price("text-embedding-3-small", None)
-    assert listed is not None
-    assert (listed.dollars, isinstance(listed.as_of, datetime.date)) == (0.02, True)
-    assert listed.of(5_000_000) == pytest.approx(0.10)
-    assert planning.price("text-embedding-3-small", 1.5) == planning.Price(1.5, None)
-    assert planning.price("a-model-of-ones-own", None) is None

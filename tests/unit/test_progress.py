@@ -1,6 +1,7 @@
 """What `status` says, above all why nothing moves."""
 
 import dataclasses
+import datetime
 
 import pytest
 
@@ -103,6 +104,7 @@ def status(**fields: object) -> progress.Status:
         "migration": 3, "table": "public.documents", "model": "new (768)", "state": "backfilling", "documents": 10_000,
         "embedded": 2_500, "pending": 7_499, "failed": 1, "without_text": 0, "overlong": 0, "chunks": {},
         "lag_seconds": None, "old_hidden": 0, "old_stale": 0, "tokens": 0,
+        "cost_usd": None, "price_as_of": None, "budget_usd": None, "until_percent": None,
         "documents_per_second": 125.0, "eta_seconds": 60.0, "waiting_for": None, "index_progress": None,
         "active_column": "embedding", "canary_percent": 0, "searches": {}, "shadow": None, "last_decision": None,
     }  # fmt: skip
@@ -177,3 +179,29 @@ def test_a_canary_is_shown_with_both_its_sides_and_the_shadow() -> None:
     assert "old side    1,900 searches, 3.1 ms on average, 95 % within 5.7 ms\n" in shown
     assert "new side    100 searches, 4.0 ms on average, 95 % within 8.0 ms\n" in shown
     assert "shadow      40 searches on both sides, overlap@10 0.41 (0.35 to 0.47)" in shown
+
+
+@pytest.mark.parametrize(
+    ("fields", "shown"),
+    [
+        ({}, "-"),
+        (
+            {"cost_usd": 1.234, "price_as_of": datetime.date(2026, 11, 1)},
+            "1.23 USD, list price of 2026-11-01",
+        ),
+        ({"cost_usd": 0.0, "budget_usd": 12.5}, "0.00 USD; pauses before 12.50 USD"),
+    ],
+)
+def test_a_cost_is_shown_with_the_date_of_its_price_and_the_budget(
+    fields: dict[str, object], shown: str
+) -> None:
+    assert f"cost        {shown}\n" in command._table(status(**fields))
+
+
+def test_a_share_to_look_at_is_shown() -> None:
+    assert "until       12.5 % of the documents" in command._table(status(until_percent=12.5))
+
+
+def test_a_reason_that_says_what_to_type_gets_no_second_advice() -> None:
+    reason = "no room; `reembed resume --budget USD` raises it"
+    assert progress.waiting_for("paused", reason, NOTHING) == reason
