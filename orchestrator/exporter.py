@@ -13,7 +13,9 @@ import psycopg
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from config.settings import Settings
 from orchestrator import progress
+from orchestrator.prices import Prices
 from orchestrator.progress import Status
 from reembed import errors
 from reembed.database import connection, overview, requests
@@ -30,8 +32,8 @@ _COUNT_AGAIN_SECONDS = 60.0
 class Ledger(Collector):
     """Connects at each scrape: a database that was away is met again as soon as it is back."""
 
-    def __init__(self, url: str) -> None:
-        self._url = url
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
         self._counted: dict[int, tuple[str, float, Status]] = {}
         # Prometheus may ask again before it was answered
         self._lock = threading.Lock()
@@ -42,7 +44,7 @@ class Ledger(Collector):
         metrics: list[Metric] = []
         with self._lock:
             try:
-                with connection.connect(self._url, "metrics") as database:
+                with connection.connect(self._settings.direct_database, "metrics") as database:
                     metrics = list(
                         _metrics(database, [self._look(database, one) for one in overview.newest(database)])
                     )
@@ -57,7 +59,7 @@ class Ledger(Collector):
         if known is not None and state == migration.state and time.monotonic() < again_at:
             return known
         began = time.monotonic()
-        status = progress.status(database, migration)
+        status = progress.status(database, migration, Prices.of(self._settings, migration))
         if not progress.from_the_ledger(migration.state):
             now = time.monotonic()
             again_at = now + max((now - began) / _COUNT_SHARE, _COUNT_AGAIN_SECONDS)
@@ -106,6 +108,8 @@ def _pace(told: "_Families", where: tuple[str, str], status: Status) -> None:
     built = status.index_progress
     told.gauge("index_percent", "Of the phase of the index build.", where, built.percent if built else None)
     told.counter("tokens", "Tokens that the provider billed.", where, status.tokens)
+    told.counter("cost_dollars", "What they cost, where the price is known.", where, status.cost_usd)
+    told.gauge("budget_dollars", "What they may cost.", where, status.budget_usd)
 
 
 def _provider(

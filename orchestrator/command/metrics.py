@@ -24,7 +24,7 @@ def metrics(host: str, port: int) -> None:
     """Tell Prometheus what the ledger says, at /metrics, until Ctrl-C."""
     settings = Settings.load()
     registry = prometheus_client.CollectorRegistry(auto_describe=False)
-    registry.register(exporter.Ledger(settings.direct_database))
+    registry.register(exporter.Ledger(settings))
     try:
         server, thread = prometheus_client.start_http_server(port, host, registry)
     except OSError as error:

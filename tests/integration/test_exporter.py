@@ -6,6 +6,7 @@ from typing import Any
 import prometheus_client
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from pydantic import SecretStr
 
 from config.settings import Settings
 from orchestrator import advance, exporter, flag, progress
@@ -46,7 +47,8 @@ def value(samples: Samples, name: str, **labels: str) -> float | None:
 
 @pytest.fixture
 def metrics(settings: Settings) -> exporter.Ledger:
-    return exporter.Ledger(settings.direct_database)
+    # A price of a token that makes for a sum to recognise
+    return exporter.Ledger(settings.model_copy(update={"embed_price_per_million_tokens": 1e6}))
 
 
 def test_before_the_first_migration_it_is_up_and_knows_of_none(
@@ -55,10 +57,10 @@ def test_before_the_first_migration_it_is_up_and_knows_of_none(
     assert scrape(metrics) == {("reembed_up", frozenset()): 1}
 
 
-def test_a_database_that_is_away_is_told_and_nothing_else() -> None:
-    assert scrape(exporter.Ledger("postgresql://nobody@127.0.0.1:1/nothing")) == {
-        ("reembed_up", frozenset()): 0
-    }
+def test_a_database_that_is_away_is_told_and_nothing_else(settings: Settings) -> None:
+    nowhere = SecretStr("postgresql://nobody@127.0.0.1:1/nothing")
+    away = settings.model_copy(update={"database_url": nowhere, "database_direct_url": nowhere})
+    assert scrape(exporter.Ledger(away)) == {("reembed_up", frozenset()): 0}
 
 
 def test_a_backfill_half_way_is_told_as_the_ledger_has_it(
@@ -73,6 +75,8 @@ def test_a_backfill_half_way_is_told_as_the_ledger_has_it(
     assert value(samples, "documents", state="pending") == status.pending == 7
     assert [value(samples, "chunks", state=state) for state in ("done", "pending")] == [1, 2]
     assert value(samples, "tokens_total") == status.tokens
+    assert value(samples, "cost_dollars_total") == status.tokens
+    assert value(samples, "budget_dollars") is None
     assert value(samples, "info", model=str(migration.new_model)) == 1
     assert value(samples, "canary_percent") == 0
     # And what a scrape cannot know yet is not made up
