@@ -40,8 +40,11 @@ def configuration(settings: Settings) -> dict[str, Any]:
         "event_serializer": "json",
         # Queues are these two; a typing error in a route fails instead of making a third
         "task_queues": tuple(
-            Queue(name, exchange=Exchange(name), routing_key=name) for name in (EMBED_QUEUE, CONTROL_QUEUE)
+            Queue(name, exchange=Exchange(name), routing_key=name, queue_arguments=_queue_arguments(settings))
+            for name in (EMBED_QUEUE, CONTROL_QUEUE)
         ),
+        # Beside quorum queues Celery declares some thirty more for delayed messages. We send none: cheap ones do
+        "broker_native_delayed_delivery_queue_type": "classic",
         "task_default_queue": CONTROL_QUEUE,
         "task_create_missing_queues": False,
         "task_routes": {"reembed.embed_chunk": {"queue": EMBED_QUEUE}},
@@ -73,18 +76,7 @@ def configuration(settings: Settings) -> dict[str, Any]:
             "interval_step": 0.5,
             "interval_max": 5,
         },
-        "broker_transport_options": {
-            "visibility_timeout": _VISIBILITY_TIMEOUT,
-            "global_keyprefix": _KEY_PREFIX,
-            # kombu's own: 10 s and 10 make a sweep each 100 s
-            "unacked_restore_interval": 10,
-            "unacked_restore_throttle": 3,
-            # Half-open connections are noticed
-            "socket_timeout": 30,
-            "socket_connect_timeout": 5,
-            "socket_keepalive": True,
-            "health_check_interval": 25,
-        },
+        "broker_transport_options": _transport_options(settings),
         "result_backend_transport_options": {
             "visibility_timeout": _VISIBILITY_TIMEOUT,
             "global_keyprefix": _KEY_PREFIX,
@@ -103,6 +95,29 @@ def configuration(settings: Settings) -> dict[str, Any]:
         # Beat answers `reembed doctor`, and `celery inspect ping`, while its schedule moves
         "beat_enable_remote_control": True,
         "beat_schedule": schedule.entries(settings.catch_up_every_seconds, CONTROL_QUEUE),
+    }
+
+
+def _queue_arguments(settings: Settings) -> dict[str, str]:
+    """RabbitMQ keeps a quorum queue on several nodes, and has no other kind that outlives one."""
+    return {"x-queue-type": "quorum"} if settings.broker_is_rabbitmq else {}
+
+
+def _transport_options(settings: Settings) -> dict[str, Any]:
+    if settings.broker_is_rabbitmq:
+        # A message counts as published when RabbitMQ has it
+        return {"confirm_publish": True}
+    return {
+        "visibility_timeout": _VISIBILITY_TIMEOUT,
+        "global_keyprefix": _KEY_PREFIX,
+        # kombu's own: 10 s and 10 make a sweep each 100 s
+        "unacked_restore_interval": 10,
+        "unacked_restore_throttle": 3,
+        # Half-open connections are noticed
+        "socket_timeout": 30,
+        "socket_connect_timeout": 5,
+        "socket_keepalive": True,
+        "health_check_interval": 25,
     }
 
 

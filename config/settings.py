@@ -131,6 +131,10 @@ class Settings(settings.Settings):
         return _checking_certificates(self.celery_broker_url)
 
     @property
+    def broker_is_rabbitmq(self) -> bool:
+        return self.broker.startswith(("amqp://", "amqps://", "pyamqp://"))
+
+    @property
     def result_backend(self) -> str:
         return _checking_certificates(self.celery_result_backend or self.celery_broker_url)
 

@@ -97,10 +97,11 @@ def publish_lost(connection: Connection, migration_id: int) -> None:
 def queue_length() -> int:
     """Messages waiting for a worker, of all migrations.
 
-    Not by a passive declaration: with a key prefix, kombu's Redis transport says of every queue that there is none.
+    Not by a passive declaration: with a key prefix, kombu's Redis transport says of every queue that there is none. The
+    queue is the application's own, for RabbitMQ refuses a declaration that differs from the first.
     """
     with celery_app.app.connection_for_read() as broker, broker.channel() as channel:
-        queue = kombu.Queue(celery_app.EMBED_QUEUE, channel=channel)
+        queue = celery_app.app.amqp.queues[celery_app.EMBED_QUEUE].bind(channel)
         return int(queue.queue_declare().message_count)  # type: ignore[union-attr]  # the stubs have the wrong type
 
 

@@ -37,3 +37,12 @@ def test_nobody_subscribes_to_results() -> None:
     assert result_backend.Loader.override_backends["redis"] == "config.result_backend:RedisBackend"
     assert result_backend.Loader.override_backends["rediss"] == "config.result_backend:RedisBackend"
     assert celery_app.app.loader_cls == "config.result_backend:Loader"
+
+
+def test_rabbitmq_keeps_quorum_queues_and_redis_is_told_nothing_of_them() -> None:
+    environment = {"database_url": "postgresql:///x", "celery_broker_url": "amqp://broker"}
+    on_rabbitmq = celery_app.configuration(Settings.model_validate(environment))
+    kinds = [queue.queue_arguments for queue in on_rabbitmq["task_queues"]]
+    assert kinds == [{"x-queue-type": "quorum"}] * 2
+    assert on_rabbitmq["broker_transport_options"] == {"confirm_publish": True}
+    assert [queue.queue_arguments for queue in CONFIGURATION["task_queues"]] == [{}, {}]
