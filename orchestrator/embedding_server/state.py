@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import time
 from collections import Counter, defaultdict, deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from orchestrator.embedding_server import limiting, listening, refusals, request
@@ -53,7 +54,7 @@ class State:
     retired: set[str] = field(default_factory=set)
     refused_content: set[str] = field(default_factory=set)
     failures: deque[Failure] = field(default_factory=deque)
-    """The answers to the next embedding requests, whatever those ask for."""
+    """The answers to the next requests under /v1, in one queue for embeddings, files and jobs."""
     outage: Failure | None = None
     outage_ends: float = 0.0
     """On the monotonic clock; until then every request fails as `outage` says."""
@@ -65,11 +66,14 @@ class State:
     listener: listening.Listener | None = None
     leaving: asyncio.Task[None] | None = None
 
-    def next_failure(self) -> Failure | None:
-        """What this request fails by; None: by nothing."""
+    def next_failure(self, suits: Callable[[Failure], bool]) -> Failure | None:
+        """What a request fails by, of what suits it; None: by nothing. The others wait for one that they suit."""
         if time.monotonic() < self.outage_ends:
-            return self.outage
-        return self.failures.popleft() if self.failures else None
+            return self.outage if self.outage is not None and suits(self.outage) else None
+        failure = next(filter(suits, self.failures), None)
+        if failure is not None:
+            self.failures.remove(failure)
+        return failure
 
     def check(self, asked: request.EmbeddingRequest) -> None:
         """Raises Refusal where this server was told to refuse a request that is sound in itself."""
