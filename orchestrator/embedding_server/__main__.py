@@ -12,11 +12,21 @@ from pathlib import Path
 
 from tornado import web
 
-from orchestrator.embedding_server import app, control, embeddings, listening, state
+from orchestrator.embedding_server import (
+    app,
+    control,
+    embeddings,
+    file_endpoints,
+    listening,
+    state,
+)
 
 ROUTES = [
     ("/v1/embeddings", embeddings.Embeddings),
     ("/v1/models", app.Models),
+    ("/v1/files", file_endpoints.Files),
+    ("/v1/files/([^/]+)", file_endpoints.File),
+    ("/v1/files/([^/]+)/content", file_endpoints.Content),
     ("/control/retire", control.Retire),
     ("/control/restore", control.Restore),
     ("/control/latency", control.Latency),

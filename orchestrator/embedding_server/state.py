@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from orchestrator.embedding_server import limiting, listening, refusals, request
+from orchestrator.embedding_server.files import Files
 
 
 @dataclass
@@ -48,7 +49,7 @@ MAX_ARRIVALS = 100_000
 
 @dataclass
 class State:
-    """Set by the control handlers, obeyed by the embedding handler. One event loop, so no lock."""
+    """Set by the control handlers, obeyed by all others. One event loop, so no lock."""
 
     latency_seconds: float = 0.0
     retired: set[str] = field(default_factory=set)
@@ -62,6 +63,8 @@ class State:
     """When each embedding request came, in seconds since the epoch, whatever it was answered."""
     limits: limiting.Limits | None = None
     usage: defaultdict[str, Usage] = field(default_factory=lambda: defaultdict(Usage))
+
+    files: Files = field(default_factory=Files)
 
     listener: listening.Listener | None = None
     leaving: asyncio.Task[None] | None = None
