@@ -17,6 +17,8 @@ from orchestrator.embedding_server import (
     control,
     embeddings,
     file_endpoints,
+    job_control,
+    job_endpoints,
     listening,
     state,
 )
@@ -27,6 +29,9 @@ ROUTES = [
     ("/v1/files", file_endpoints.Files),
     ("/v1/files/([^/]+)", file_endpoints.File),
     ("/v1/files/([^/]+)/content", file_endpoints.Content),
+    ("/v1/batches", job_endpoints.Jobs),
+    ("/v1/batches/([^/]+)", job_endpoints.Job),
+    ("/v1/batches/([^/]+)/cancel", job_endpoints.Cancel),
     ("/control/retire", control.Retire),
     ("/control/restore", control.Restore),
     ("/control/latency", control.Latency),
@@ -39,6 +44,12 @@ ROUTES = [
     ("/control/usage", control.Usage),
     ("/control/times", control.Times),
     ("/control/arrivals", control.Arrivals),
+    ("/control/jobs", job_control.Jobs),
+    ("/control/jobs/hold", job_control.Hold),
+    ("/control/jobs/expire", job_control.Expire),
+    ("/control/jobs/fail", job_control.FailJobs),
+    ("/control/jobs/break", job_control.BreakRequests),
+    ("/control/files", job_control.Files),
 ]
 
 

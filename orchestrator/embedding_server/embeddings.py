@@ -20,15 +20,15 @@ class Embeddings(failing.Failing):
                 self.set_header(name, value)
         await asyncio.sleep(self.server.latency_seconds)
         self.take_failure(faults.any_at_all)
-        await self.answer(embed(self.server, request.parse(self.request.body), self.failure))
+        asked = request.parse(self.request.body)
+        self.server.check(asked)
+        await self.answer(embed(self.server, asked, self.failure))
 
 
-def embed(server: state.State, asked: request.EmbeddingRequest, failure: str | None) -> dict[str, object]:
-    """The answer as OpenAI's, or falsified by one of faults.LIES. Raises Refusal as the server was told to.
-
-    Counted in its usage, unless it is to drop the request.
-    """
-    server.check(asked)
+def embed(
+    server: state.State, asked: request.EmbeddingRequest, failure: state.Failure | None
+) -> dict[str, object]:
+    """The answer as OpenAI words it, or falsified by one of faults.LIES. Counted, unless it is to be dropped."""
     vectors = models.embed(asked.model, asked.texts, asked.dimensions)
     if failure != "drop":
         server.usage[asked.model].add(asked)

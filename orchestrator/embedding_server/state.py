@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from orchestrator.embedding_server import limiting, listening, refusals, request
 from orchestrator.embedding_server.files import Files
+from orchestrator.embedding_server.jobs import JobError, Jobs
 
 
 @dataclass
@@ -65,6 +66,15 @@ class State:
     usage: defaultdict[str, Usage] = field(default_factory=lambda: defaultdict(Usage))
 
     files: Files = field(default_factory=Files)
+    jobs: Jobs = field(default_factory=Jobs)
+    hold_seconds: float = 0.0
+    """What a job takes at least, from its creation to its completion."""
+    expiries: deque[int] = field(default_factory=deque)
+    """After how many requests each of the next jobs expires."""
+    job_failures: deque[JobError] = field(default_factory=deque)
+    """What each of the next jobs fails by."""
+    broken_requests: deque[int] = field(default_factory=deque)
+    """The statuses that the next lines of jobs are answered with."""
 
     listener: listening.Listener | None = None
     leaving: asyncio.Task[None] | None = None
@@ -77,6 +87,12 @@ class State:
         if failure is not None:
             self.failures.remove(failure)
         return failure
+
+    def next_job_fault(self) -> tuple[int | None, JobError | None]:
+        """After how many requests the next job expires, or what it fails by. One fault a job."""
+        if self.job_failures:
+            return None, self.job_failures.popleft()
+        return (self.expiries.popleft() if self.expiries else None), None
 
     def check(self, asked: request.EmbeddingRequest) -> None:
         """Raises Refusal where this server was told to refuse a request that is sound in itself."""
