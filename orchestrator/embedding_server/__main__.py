@@ -12,11 +12,26 @@ from pathlib import Path
 
 from tornado import web
 
-from orchestrator.embedding_server import app, control, embeddings, listening, state
+from orchestrator.embedding_server import (
+    app,
+    control,
+    embeddings,
+    file_endpoints,
+    job_control,
+    job_endpoints,
+    listening,
+    state,
+)
 
 ROUTES = [
     ("/v1/embeddings", embeddings.Embeddings),
     ("/v1/models", app.Models),
+    ("/v1/files", file_endpoints.Files),
+    ("/v1/files/([^/]+)", file_endpoints.File),
+    ("/v1/files/([^/]+)/content", file_endpoints.Content),
+    ("/v1/batches", job_endpoints.Jobs),
+    ("/v1/batches/([^/]+)", job_endpoints.Job),
+    ("/v1/batches/([^/]+)/cancel", job_endpoints.Cancel),
     ("/control/retire", control.Retire),
     ("/control/restore", control.Restore),
     ("/control/latency", control.Latency),
@@ -29,6 +44,12 @@ ROUTES = [
     ("/control/usage", control.Usage),
     ("/control/times", control.Times),
     ("/control/arrivals", control.Arrivals),
+    ("/control/jobs", job_control.Jobs),
+    ("/control/jobs/hold", job_control.Hold),
+    ("/control/jobs/expire", job_control.Expire),
+    ("/control/jobs/fail", job_control.FailJobs),
+    ("/control/jobs/break", job_control.BreakRequests),
+    ("/control/files", job_control.Files),
 ]
 
 

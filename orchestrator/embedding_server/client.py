@@ -50,18 +50,58 @@ class Control:
         headers: dict[str, str] | None = None,
         code: str | None = None,
     ) -> None:
-        """Let the next `times` embedding requests fail with this status; or all of them, for so many seconds."""
+        """Let the next `times` requests fail with this status; or all of them, for so many seconds.
+
+        Requests for embeddings, files and jobs share one queue. What a job executes meanwhile is not spoilt by it.
+        """
         told: dict[str, object] = {"status": status, "times": times, "seconds": seconds, "code": code}
         self._call("/control/fail", {**told, "headers": headers or {}})
 
     def spoil(self, how: str, times: int = 1, *, seconds: float | None = None) -> None:
-        """Let the answers break or lie, in one of the ways of faults.BREAKS and faults.LIES."""
+        """Let the answers break or lie, in one of the ways of faults.BREAKS and faults.LIES.
+
+        What is broken off was done: a job whose answer is dropped lives. A lie waits for the next vectors, of an
+        embedding request or of a job's line.
+        """
         self._call("/control/fail", {"how": how, "times": times, "seconds": seconds})
+
+    def hold_jobs(self, seconds: float) -> None:
+        """Let a job take at least so long from its creation to its completion, those under way among them.
+
+        It validates in the first tenth of that time, finalizes in the last, and executes its lines evenly in
+        between. 0, as from the start, lets all go on at once.
+        """
+        self._call("/control/jobs/hold", {"seconds": seconds})
+
+    def expire_jobs(self, after: int, times: int = 1) -> None:
+        """Let the next `times` jobs to be created expire after `after` executed requests, if they have more."""
+        self._call("/control/jobs/expire", {"after": after, "times": times})
+
+    def fail_jobs(self, code: str, message: str, times: int = 1) -> None:
+        """Let the next `times` jobs to be created fail with this error, whatever is in their files."""
+        self._call("/control/jobs/fail", {"code": code, "message": message, "times": times})
+
+    def break_requests(self, status: int, times: int = 1) -> None:
+        """Let the next `times` lines that jobs execute be answered with this status instead of vectors."""
+        self._call("/control/jobs/break", {"status": status, "times": times})
+
+    def jobs(self) -> list[dict[str, Any]]:
+        """Every job since the start, the newest first, as the API describes its batches."""
+        jobs: list[dict[str, Any]] = self._call("/control/jobs")["jobs"]
+        return jobs
+
+    def files(self) -> int:
+        """How many files it holds: uploads, and what jobs have written."""
+        files: int = self._call("/control/files")["files"]
+        return files
 
     def limit(
         self, requests_per_minute: int = 0, tokens_per_minute: int = 0, *, announce: bool = True
     ) -> None:
-        """Answer 429 beyond these, 0 is no limit; with `announce`, headers say what is allowed and what is left."""
+        """Answer 429 to embedding requests beyond these; 0 is no limit. Jobs have none, as with OpenAI.
+
+        With `announce`, headers say what is allowed and what is left.
+        """
         told = {"requests_per_minute": requests_per_minute, "tokens_per_minute": tokens_per_minute}
         self._call("/control/limit", {**told, "announce": announce})
 
@@ -75,7 +115,7 @@ class Control:
         self._call("/control/leave", {"seconds": seconds})
 
     def recover(self) -> None:
-        """Forget every failure that is still to come."""
+        """Forget every failure that is still to come. Jobs that were created to fail or to expire do so."""
         self._call("/control/recover", {})
 
     def usage(self) -> dict[str, dict[str, int]]:

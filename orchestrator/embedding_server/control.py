@@ -1,6 +1,6 @@
 """The control surface, under /control/: make the provider misbehave, read what it counted.
 
-A new fault is a field of State, a handler here that sets it and a method of the client.
+A new fault is a field of State, a handler here (of jobs: in job_control.py) that sets it and a method of the client.
 """
 
 import asyncio
@@ -50,9 +50,11 @@ class Accept(app.Handler):
 
 
 class Fail(app.Handler):
-    """The next embedding requests fail so. {"status": 429, "times": 3, "headers": {...}, "code": ...}
+    """The next requests under /v1 fail so. {"status": 429, "times": 3, "headers": {...}, "code": ...}
 
     Or every one for a while: {"status": 503, "seconds": 60}. Instead of a status, `how` names a fault of faults.py.
+    It is one queue for all: whichever request comes first has the first failure that suits it. A lie waits for
+    vectors, of an embedding request or of a job's line; a line is spared by all else.
     """
 
     def post(self) -> None:
@@ -108,7 +110,9 @@ class Recover(app.Handler):
     """Whatever it was told to fail by is forgotten."""
 
     def post(self) -> None:
-        self.server.failures.clear()
+        for failures in (self.server.failures, self.server.expiries, self.server.job_failures):
+            failures.clear()
+        self.server.broken_requests.clear()
         self.server.outage_ends = 0.0
         self.write_json({})
 

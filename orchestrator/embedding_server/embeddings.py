@@ -9,39 +9,40 @@ import asyncio
 import base64
 import time
 
-from orchestrator.embedding_server import app, faults, models, refusals, request
+from orchestrator.embedding_server import failing, faults, models, request, state
 
 
-class Embeddings(app.Handler):
+class Embeddings(failing.Failing):
     async def post(self) -> None:
         self.server.arrivals.append(time.time())
         if self.server.limits is not None:
             for name, value in self.server.limits.admit(request.parse(self.request.body)).items():
                 self.set_header(name, value)
         await asyncio.sleep(self.server.latency_seconds)
-        failure = self.server.next_failure()
-        if isinstance(failure, refusals.Refusal):
-            raise failure
+        self.take_failure(faults.any_at_all)
         asked = request.parse(self.request.body)
         self.server.check(asked)
-        vectors = models.embed(asked.model, asked.texts, asked.dimensions)
-        if failure != "drop":
-            self.server.usage[asked.model].add(asked)
-        if failure in faults.LIES:
-            vectors = faults.falsify(vectors, failure)
-        answer = {
-            "object": "list",
-            "data": [
-                {"object": "embedding", "index": index, "embedding": embedding}
-                for index, embedding in enumerate(_encode(vectors, asked.base64))
-            ],
-            "model": asked.model,
-            "usage": {"prompt_tokens": asked.tokens, "total_tokens": asked.tokens},
-        }
-        if failure in faults.BREAKS:
-            await faults.break_off(self, failure, answer)
-        else:
-            self.write_json(answer)
+        await self.answer(embed(self.server, asked, self.failure))
+
+
+def embed(
+    server: state.State, asked: request.EmbeddingRequest, failure: state.Failure | None
+) -> dict[str, object]:
+    """The answer as OpenAI words it, or falsified by one of faults.LIES. Counted, unless it is to be dropped."""
+    vectors = models.embed(asked.model, asked.texts, asked.dimensions)
+    if failure != "drop":
+        server.usage[asked.model].add(asked)
+    if failure in faults.LIES:
+        vectors = faults.falsify(vectors, failure)
+    return {
+        "object": "list",
+        "data": [
+            {"object": "embedding", "index": index, "embedding": embedding}
+            for index, embedding in enumerate(_encode(vectors, asked.base64))
+        ],
+        "model": asked.model,
+        "usage": {"prompt_tokens": asked.tokens, "total_tokens": asked.tokens},
+    }
 
 
 def _encode(vectors: models.Vectors, as_base64: bool) -> list[str] | list[list[float]]:

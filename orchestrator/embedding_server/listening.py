@@ -5,6 +5,10 @@ import asyncio
 from tornado import httpserver, netutil, web
 
 from orchestrator.embedded import ports
+from orchestrator.embedding_server import files
+
+# The largest file, with room for the form around it, and for one that is too large to be told so
+MAX_BODY_BYTES = files.MAX_BYTES + 10_000_000
 
 
 class Listener:
@@ -28,5 +32,7 @@ class Listener:
         self._open()
 
     def _open(self) -> None:
-        self._server = httpserver.HTTPServer(self._application)
+        self._server = httpserver.HTTPServer(
+            self._application, max_body_size=MAX_BODY_BYTES, max_buffer_size=MAX_BODY_BYTES
+        )
         self._server.add_sockets(netutil.bind_sockets(self.port, ports.HOST))

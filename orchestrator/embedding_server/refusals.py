@@ -44,6 +44,17 @@ def invalid_parameter(name: str, value: object, expected: str) -> Refusal:
     return Refusal(400, f"Invalid value for '{name}' = {value}. {expected}", param=name)
 
 
+def missing_parameter(name: str) -> Refusal:
+    return Refusal(
+        400, f"Missing required parameter: '{name}'.", param=name, code="missing_required_parameter"
+    )
+
+
+def unsupported_value(name: str, value: object, only: str) -> Refusal:
+    message = f"Invalid value: '{value}'. Supported values are: '{only}'."
+    return Refusal(400, message, param=name, code="invalid_value")
+
+
 def unknown_model(name: str) -> Refusal:
     message = f"The model `{name}` does not exist or you do not have access to it."
     return Refusal(404, message, code="model_not_found")
@@ -85,3 +96,38 @@ def rate_limited(
 def refused_content() -> Refusal:
     """One of the inputs is not to the provider's taste. It does not say which."""
     return Refusal(400, "Your request was rejected as a result of our safety system.", code="content_filter")
+
+
+def unknown_purpose(purpose: str, only: str) -> Refusal:
+    return Refusal(400, f"'{purpose}' is not one of ['{only}'] - 'purpose'", param="purpose")
+
+
+def wrong_format(suffix: str) -> Refusal:
+    return Refusal(400, f"Invalid file format for Batch API. Must be {suffix}")
+
+
+def too_large(size: int, limit: int) -> Refusal:
+    return Refusal(
+        413, f"The file of {size} bytes is too large: {limit} bytes are the maximum.", param="file"
+    )
+
+
+def unknown_file(file_id: str) -> Refusal:
+    return Refusal(404, f"No such File object: {file_id}", param="id")
+
+
+def unusable_file(file_id: str) -> Refusal:
+    """Unknown, or not uploaded to be a job's input."""
+    return Refusal(400, f"Invalid 'input_file_id': no file '{file_id}' for a batch.", param="input_file_id")
+
+
+def unknown_job(job_id: str) -> Refusal:
+    return Refusal(404, f"No batch found with id '{job_id}'.")
+
+
+def job_has_ended(status: str) -> Refusal:
+    return Refusal(409, f"Cannot cancel a batch with status '{status}'.")
+
+
+def told_to_fail(status: int) -> Refusal:
+    return Refusal(status, "The server was told to fail.", type="server_error")

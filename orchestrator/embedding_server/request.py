@@ -34,7 +34,11 @@ def parse_json(body: bytes) -> dict[str, Any]:
 
 def parse(body: bytes) -> EmbeddingRequest:
     """Raises Refusal for what OpenAI would not embed either."""
-    parsed = parse_json(body)
+    return check(parse_json(body))
+
+
+def check(parsed: dict[str, Any]) -> EmbeddingRequest:
+    """Raises Refusal as `parse` does."""
     name = parsed.get("model")
     if not isinstance(name, str):
         raise refusals.invalid_parameter("model", name, "Expected a string.")

@@ -4,9 +4,12 @@ import asyncio
 import hashlib
 import time
 from collections import Counter, defaultdict, deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from orchestrator.embedding_server import limiting, listening, refusals, request
+from orchestrator.embedding_server.files import Files
+from orchestrator.embedding_server.jobs import JobError, Jobs
 
 
 @dataclass
@@ -47,13 +50,13 @@ MAX_ARRIVALS = 100_000
 
 @dataclass
 class State:
-    """Set by the control handlers, obeyed by the embedding handler. One event loop, so no lock."""
+    """Set by the control handlers, obeyed by all others. One event loop, so no lock."""
 
     latency_seconds: float = 0.0
     retired: set[str] = field(default_factory=set)
     refused_content: set[str] = field(default_factory=set)
     failures: deque[Failure] = field(default_factory=deque)
-    """The answers to the next embedding requests, whatever those ask for."""
+    """The answers to the next requests under /v1, in one queue for embeddings, files and jobs."""
     outage: Failure | None = None
     outage_ends: float = 0.0
     """On the monotonic clock; until then every request fails as `outage` says."""
@@ -62,14 +65,34 @@ class State:
     limits: limiting.Limits | None = None
     usage: defaultdict[str, Usage] = field(default_factory=lambda: defaultdict(Usage))
 
+    files: Files = field(default_factory=Files)
+    jobs: Jobs = field(default_factory=Jobs)
+    hold_seconds: float = 0.0
+    """What a job takes at least, from its creation to its completion."""
+    expiries: deque[int] = field(default_factory=deque)
+    """After how many requests each of the next jobs expires."""
+    job_failures: deque[JobError] = field(default_factory=deque)
+    """What each of the next jobs fails by."""
+    broken_requests: deque[int] = field(default_factory=deque)
+    """The statuses that the next lines of jobs are answered with."""
+
     listener: listening.Listener | None = None
     leaving: asyncio.Task[None] | None = None
 
-    def next_failure(self) -> Failure | None:
-        """What this request fails by; None: by nothing."""
+    def next_failure(self, suits: Callable[[Failure], bool]) -> Failure | None:
+        """What a request fails by, of what suits it; None: by nothing. The others wait for one that they suit."""
         if time.monotonic() < self.outage_ends:
-            return self.outage
-        return self.failures.popleft() if self.failures else None
+            return self.outage if self.outage is not None and suits(self.outage) else None
+        failure = next(filter(suits, self.failures), None)
+        if failure is not None:
+            self.failures.remove(failure)
+        return failure
+
+    def next_job_fault(self) -> tuple[int | None, JobError | None]:
+        """After how many requests the next job expires, or what it fails by. One fault a job."""
+        if self.job_failures:
+            return None, self.job_failures.popleft()
+        return (self.expiries.popleft() if self.expiries else None), None
 
     def check(self, asked: request.EmbeddingRequest) -> None:
         """Raises Refusal where this server was told to refuse a request that is sound in itself."""
