@@ -32,7 +32,7 @@ def configuration(settings: Settings) -> dict[str, Any]:
     return {
         "broker_url": settings.broker,
         "result_backend": settings.result_backend,
-        "include": ["workers.tasks", "orchestrator.tasks"],
+        "include": ["workers.tasks", "orchestrator.tasks", "config.clock"],
         # JSON alone: nobody who can write to the broker can make a worker run code
         "accept_content": ["json"],
         "task_serializer": "json",

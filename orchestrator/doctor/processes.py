@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from config.settings import Settings
 from orchestrator import dispatch
-from orchestrator.doctor import roll_call
+from orchestrator.doctor import clocks, roll_call
 from orchestrator.doctor.finding import Finding
 
 _CELERY = "celery -A config.celery_app"
@@ -32,7 +32,7 @@ def memory(settings: Settings) -> Iterator[Finding]:
 
 
 def alive() -> Iterator[Finding]:
-    """Who answers the roll call. `start` can do without: chunks wait for whoever comes."""
+    """Who answers the roll call, and by what clock. `start` can do without: chunks wait for whoever comes."""
     present = roll_call.call()
     for names, kind, without, command in (
         (present.workers, "worker", "nobody embeds", f"{_CELERY} worker -Q reembed.embed"),
@@ -54,3 +54,4 @@ def alive() -> Iterator[Finding]:
             yield Finding(f"{kind}.none", "warning", what, f"Start one with `{command}`.")
         else:
             yield Finding(f"{kind}.alive", "info", f"{len(names)} x {_NAMES[kind]}: {', '.join(names)}.", "")
+    yield from clocks.schedule(present)

@@ -1,7 +1,13 @@
 """The roll call of running processes, and what `doctor` prints for a program."""
 
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+
 from psycopg import sql
 
+from orchestrator.embedded.workforce import Workforce
 from tests import installation
 from tests.installation import Installation
 
@@ -19,3 +25,27 @@ def test_who_is_alive_says_so_and_nothing_stands_against_a_start(shared: Install
     assert seen["worker.alive"].startswith("2 x worker: embed-1@")
     assert seen["control.alive"].startswith("1 x control worker: control@")
     assert seen["beat.alive"].startswith("1 x beat: celerybeat@")
+    assert not {name for name in seen if name.startswith("clock.")}
+
+
+def test_a_beat_whose_clock_is_behind_is_noticed_before_anybody_misses_its_ticks(
+    new_installation: Callable[..., Installation], tmp_path: Path
+) -> None:
+    made = new_installation()
+    # Python imports this before anything else
+    (tmp_path / "sitecustomize.py").write_text(
+        "import time\nright = time.time\ntime.time = lambda: right() - 100\n"
+    )
+    environment = {**os.environ, **made.environment}
+    with (
+        Workforce(environment, made.logs) as there,
+        Workforce({**environment, "PYTHONPATH": str(tmp_path)}, made.logs) as behind,
+    ):
+        there.start_control(wait=False)
+        behind.start_beat(wait=False)
+        there.wait_until_ready()
+        behind.wait_until_ready()
+        seen = {one["id"]: one["what"] for one in made.reembed("doctor", "--json").json["findings"]}
+    assert "celerybeat@" in seen["beat.alive"]
+    # What the answers took is not certain
+    assert re.search(r" is (99|100) s behind the control worker's \(control@", seen["clock.schedule"])

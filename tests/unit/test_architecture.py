@@ -24,6 +24,7 @@ FLOORS = {
 }
 CELERY_DOORS = {
     "config/celery_app.py",
+    "config/clock.py",
     "config/result_backend.py",
     "orchestrator/dispatch.py",
     "orchestrator/doctor/roll_call.py",

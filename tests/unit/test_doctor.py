@@ -11,6 +11,7 @@ from orchestrator import checks
 from orchestrator.command import plan
 from orchestrator.doctor import clocks, finding, forecast, provider, refusals
 from orchestrator.doctor.finding import Finding
+from orchestrator.doctor.roll_call import Clock, Present
 from orchestrator.embedded.process import CHECKOUT
 from reembed import errors
 from reembed.embedding.wire import Embedded
@@ -102,6 +103,44 @@ def test_only_what_is_certain_of_a_clock_counts(
     before: float, theirs: float, after: float, ahead: float
 ) -> None:
     assert clocks.skew(before, theirs, after) == ahead
+
+
+@pytest.mark.parametrize(
+    ("beat", "control", "ahead"),
+    [
+        # Asked, theirs, answered
+        ((10.0, 10.1, 10.2), (10.0, 10.1, 10.2), 0.0),
+        ((10.0, 50.5, 10.5), (10.0, 10.5, 10.5), 39.5),
+        ((10.0, 0.5, 10.5), (10.0, 40.5, 10.5), -39.5),
+        # Both differ from ours by the same
+        ((10.0, 110.5, 11.0), (10.0, 110.5, 11.0), 0.0),
+        ((10.0, 15.0, 15.0), (10.0, 10.0, 10.5), 0.0),
+    ],
+)
+def test_only_what_is_certain_of_two_clocks_counts(
+    beat: tuple[float, float, float], control: tuple[float, float, float], ahead: float
+) -> None:
+    assert clocks.between(Clock(*beat), Clock(*control)) == ahead
+    assert clocks.between(Clock(*control), Clock(*beat)) == -ahead
+
+
+def test_of_several_beats_and_control_workers_the_two_that_differ_most_are_named() -> None:
+    present = Present(
+        workers=("embed@a",),
+        controls=("control@a", "control@b"),
+        # One that is older than the question
+        beats=("celerybeat@a", "celerybeat@b", "celerybeat@c"),
+        clocks={
+            "embed@a": Clock(0, 9_000, 1),
+            "control@a": Clock(0, 0.5, 1),
+            "control@b": Clock(0, 30.5, 1),
+            "celerybeat@a": Clock(0, 10.5, 1),
+            "celerybeat@b": Clock(0, -29.5, 1),
+        },
+    )
+    (seen,) = clocks.schedule(present)
+    assert (seen.id, seen.severity) == ("clock.schedule", "warning")
+    assert seen.what == "The clock of beat (celerybeat@b) is 59 s behind the control worker's (control@b)."
 
 
 @pytest.mark.parametrize(
