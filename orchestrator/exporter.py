@@ -14,7 +14,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from config.settings import Settings
-from orchestrator import progress
+from orchestrator import progress, reasons
 from orchestrator.prices import Prices
 from orchestrator.progress import Status
 from reembed import errors
@@ -106,7 +106,9 @@ def _pace(told: "_Families", where: tuple[str, str], status: Status) -> None:
     )
     told.gauge("eta_seconds", "Until the backfill is over.", where, status.eta_seconds)
     told.gauge("lag_seconds", "For so long a text may have been waiting.", where, status.lag_seconds)
-    told.gauge("waiting", "Whether `reembed status` names a reason.", where, status.waiting_for is not None)
+    waits_for = reasons.kind(status.state, status.waiting_for)
+    for kind in reasons.KINDS:
+        told.gauge("waiting", "1 for the kind of what it waits for.", where, kind == waits_for, kind=kind)
     built = status.index_progress
     told.gauge("index_percent", "Of the phase of the index build.", where, built.percent if built else None)
     told.counter("tokens", "Tokens that the provider billed.", where, status.tokens)

@@ -68,7 +68,7 @@ def test_prometheus_scrapes_a_migration_and_loads_every_alert(
             found = waiting.until(lambda: (ask(theirs, "query", query=query) or {}).get("result"), seconds=60)
             assert found[0]["value"][1] == "40"
             (group,) = ask(theirs, "rules")["groups"]
-            assert len(group["rules"]) == 9
+            assert len(group["rules"]) == 12
         finally:
             prometheus.terminate(10)
 

@@ -9,7 +9,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from pydantic import SecretStr
 
 from config.settings import Settings
-from orchestrator import advance, exporter, flag, progress
+from orchestrator import advance, exporter, flag, progress, reasons, resume
 from reembed.database import ledger, requests
 from reembed.database.connection import Connection
 from tests import steps
@@ -81,6 +81,21 @@ def test_a_backfill_half_way_is_told_as_the_ledger_has_it(
     assert value(samples, "canary_percent") == 0
     # And what a scrape cannot know yet is not made up
     assert value(samples, "lag_seconds") is None
+
+
+def test_who_paused_it_is_told_apart_from_what_stopped_it(
+    metrics: exporter.Ledger, migration: ledger.Migration, database: Connection
+) -> None:
+    def waits_for() -> set[str | None]:
+        samples = scrape(metrics)
+        return {kind for kind in reasons.KINDS if value(samples, "waiting", kind=kind) == 1}
+
+    assert waits_for() == set()
+    resume.pause(database, migration)
+    assert waits_for() == {"operator"}
+    ledger.change_state(database, ledger.get(database, migration.id), "backfilling")
+    ledger.change_state(database, migration, "paused", "the key is wrong")
+    assert waits_for() == {"fault"}
 
 
 def test_requests_are_told_by_what_became_of_them(

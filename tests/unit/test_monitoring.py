@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from orchestrator import exporter
+from orchestrator import exporter, reasons
 from orchestrator.embedded.process import CHECKOUT
 
 PROMTOOL = shutil.which("promtool")
@@ -71,6 +71,22 @@ def test_each_panel_has_a_place_of_its_own() -> None:
     ]
     assert len(taken) == len(set(taken))
     assert max(x for x, _ in taken) == 23
+
+
+def test_every_alert_is_documented_with_its_severity_and_no_other() -> None:
+    operations = (CHECKOUT / "docs" / "operations.md").read_text()
+    documented = re.findall(r"^\| `(Reembed\w+)` \| (\w+) \|", operations, re.MULTILINE)
+    assert set(documented) == {(rule["alert"], rule["labels"]["severity"]) for rule in ALERTS}
+
+
+def test_alerts_know_only_kinds_of_reasons_that_there_are() -> None:
+    named = {
+        kind
+        for expression in EXPRESSIONS
+        for kinds in re.findall(r'kind=~?"([^"]+)"', expression)
+        for kind in kinds.split("|")
+    }
+    assert named <= set(reasons.KINDS)
 
 
 @needs_promtool
