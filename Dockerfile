@@ -21,5 +21,5 @@ COPY orchestrator ./orchestrator
 # By number, so that a cluster can see that it is not root
 USER 10001
 # Exec form, so that SIGTERM reaches Celery itself and the worker gives its chunk back
-CMD ["celery", "-A", "config.celery_app", "worker", "-Q", "reembed.embed", "-c", "2", "--prefetch-multiplier", "1", \
+CMD ["celery", "-q", "-A", "config.celery_app", "worker", "-Q", "reembed.embed", "-c", "2", "--prefetch-multiplier", "1", \
      "-E", "-l", "INFO", "-n", "worker@%h", "--without-gossip", "--without-mingle"]

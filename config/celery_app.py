@@ -134,11 +134,24 @@ app = Celery("reembed", loader="config.result_backend:Loader")
 app.add_defaults(lambda: configuration(_settings_or_exit()))
 
 
+@signals.celeryd_init.connect
+def _begin_logs(**_: Any) -> None:
+    """A worker is about to say what it thinks of its environment."""
+    logs.begin_early(_settings_or_exit().log_format)
+
+
 @signals.after_setup_logger.connect
 @signals.after_setup_task_logger.connect
 def _format_logs(logger: logging.Logger, **_: Any) -> None:
-    for handler in logger.handlers:
-        handler.setFormatter(logs.Formatter(_settings_or_exit().log_format))
+    logs.put_in_order(logger, _settings_or_exit().log_format)
+
+
+@signals.import_modules.connect
+def _format_logs_of_flower(**_: Any) -> None:
+    """It lets Tornado make its handler, and has none of the signals above."""
+    root = logging.getLogger()
+    if any(type(handler.formatter).__module__ == "tornado.log" for handler in root.handlers):
+        logs.put_in_order(root, _settings_or_exit().log_format)
 
 
 @functools.cache

@@ -14,6 +14,25 @@ _WRITERS: dict[LogFormat, Callable[[Mapping[str, object]], str]] = {
 }
 
 
+# A line for each request, and more, at the level of what an operator wants to read
+_TALKATIVE = ("httpx2", "httpcore2", "openai")
+
+
+def put_in_order(logger: logging.Logger, log_format: LogFormat) -> None:
+    """Whatever the logger's handlers write is written in this form from here on."""
+    for handler in logger.handlers:
+        handler.setFormatter(Formatter(log_format))
+    for name in _TALKATIVE:
+        logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def begin_early(log_format: LogFormat) -> None:
+    """Before Celery makes a handler: warnings go the same way, which would be several lines otherwise."""
+    logging.basicConfig(level=logging.WARNING)
+    logging.captureWarnings(True)
+    put_in_order(logging.getLogger(), log_format)
+
+
 class Formatter(logging.Formatter):
     """One line a record, with a name in `event`: ours have their own, Celery's are `log`."""
 

@@ -94,7 +94,7 @@ class Workforce:
     def _start(self, name: str, command: list[str], sign: str, wait: bool) -> process.Process:
         started = process.Process(
             name,
-            [sys.executable, "-m", "celery", "-A", "config.celery_app", *command],
+            [sys.executable, "-m", "celery", "-q", "-A", "config.celery_app", *command],
             self._log_directory / f"{name}.log",
             environment=self._environment,
             directory=process.CHECKOUT,

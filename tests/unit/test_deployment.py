@@ -72,9 +72,10 @@ def test_compose_and_procfile_start_the_same(role: str) -> None:
 
 @pytest.mark.parametrize("role", ROLES)
 def test_every_option_of_the_procfile_exists(role: str) -> None:
-    application, *words = celery_command(role)[1:]
+    quiet, application, *words = celery_command(role)[1:]
     subcommand = words[1]
-    assert (application, words[0]) == ("-A", "config.celery_app")
+    # Without a banner, which is no log line
+    assert (quiet, application, words[0]) == ("-q", "-A", "config.celery_app")
     known = flower_options() if subcommand == "flower" else celery_options(subcommand)
     used = {word.split("=")[0] for word in words[2:] if word.startswith("-")}
     used = {option.replace("_", "-") for option in used} if subcommand == "flower" else used
