@@ -1,9 +1,6 @@
 """docs/security.md, as it stands: the rights it names are enough, and nobody needs more."""
 
-import re
 from collections.abc import Iterator
-from dataclasses import dataclass
-from urllib.parse import quote
 
 import psycopg
 import pytest
@@ -12,53 +9,24 @@ from pydantic import SecretStr
 
 from config.settings import Settings
 from orchestrator import checks, flag, start
-from orchestrator.embedded.process import CHECKOUT
 from reembed.database import chunks, connection, indexes, ledger, validations
 from reembed.database import storage as vector_storage
 from reembed.retrieval import Retriever
 from tests import installation, steps
+from tests import roles as guide
 from tests.integration.conftest import BOTH_STORAGES
+from tests.roles import Roles
 
-GUIDE = (CHECKOUT / "docs/security.md").read_text()
-BLOCKS = re.findall(r"```sql\n(.*?)```", GUIDE, re.DOTALL)
 COUNT = 12
 pytestmark = BOTH_STORAGES
 
 
-@dataclass(frozen=True)
-class Roles:
-    url: str
-    """Of the database, with a place for the role."""
-    names: dict[str, str]
-
-    def url_of(self, role: str) -> str:
-        return self.url.format(role=quote(self.names[role]))
-
-
 @pytest.fixture
 def roles(database: connection.Connection, settings: Settings) -> Iterator[Roles]:
-    """The table belongs to its owner; the guide's blocks are run, with names that no other test has."""
-    name = database.info.dbname
-    names = {role: f"{role} of {name}" for role in ("documents_owner", "migration", "service")}
-    owner = sql.Identifier(names["documents_owner"])
-    database.execute(sql.SQL("CREATE ROLE {}").format(owner))
-    installation.make_table(database, sql.Identifier("documents"), installation.texts(COUNT))
-    database.execute(sql.SQL("ALTER TABLE documents OWNER TO {}").format(owner))
-    try:
-        for block in BLOCKS:
-            for role, unique in names.items():
-                block = re.sub(rf"\b{role}\b", f'"{unique}"', block)
-            database.execute(block.replace("rag", f'"{name}"').encode())
-        at, _, rest = settings.database.removeprefix("postgresql://").partition("@")
-        assert at == "postgres"
-        yield Roles(f"postgresql://{{role}}@{rest}", names)
-    finally:
-        made = [sql.Identifier(unique) for unique in names.values()]
-        for one in made:
-            database.execute(sql.SQL("REASSIGN OWNED BY {} TO postgres").format(one))
-            database.execute(sql.SQL("DROP OWNED BY {}").format(one))
-        for one in reversed(made):
-            database.execute(sql.SQL("DROP ROLE {}").format(one))
+    documents = sql.Identifier("documents")
+    installation.make_table(database, documents, installation.texts(COUNT))
+    with guide.made(database, settings.database, documents) as made:
+        yield made
 
 
 def test_a_whole_migration_and_every_search_beside_it_need_no_more_than_the_guide_grants(
