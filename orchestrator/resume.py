@@ -53,7 +53,7 @@ class NothingWrong(errors.Refused):
 
 
 def retry(connection: Connection, migration: Migration, *, wrong: bool = False) -> tuple[int, int]:
-    """Failed chunks, now and with all their attempts; refused documents; stale and invalid vectors.
+    """Failed chunks and those that were put off, now and with all their attempts; refused documents; unusable vectors.
 
     With `wrong` also the chunks of documents that the newest judgement proved to have another vector. Returns how many
     chunks and how many documents. A migration that failed goes on. Raises NothingWrong, and ledger.WrongState for one
@@ -63,6 +63,8 @@ def retry(connection: Connection, migration: Migration, *, wrong: bool = False) 
         raise ledger.wrong_state(migration, "retry")
     proved = _proved_wrong(connection, migration) if wrong else []
     rerun = chunks.rerun_failed(connection, migration.id, everything=True)
+    # Beside a finished backfill a fault of the provider's puts off, and pauses nothing that one could resume
+    chunks.hurry(connection, migration.id)
     released = failures.release(connection, migration)
     if migration.state not in ("backfilling", "failed"):
         # The end of a backfill does so anyway

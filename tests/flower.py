@@ -17,30 +17,31 @@ from typing import Any
 from orchestrator.embedded import process
 from tests.installation import Installation
 
-_ACCOUNT = "ops:a password"
 _START_SECONDS = 30
 
 
 @dataclass(frozen=True)
 class Flower:
     port: int
+    account: str
+    """User and password, with a colon between."""
 
     @property
     def address(self) -> str:
         """With the account, for a browser."""
-        return f"http://{_ACCOUNT.replace(' ', '%20')}@127.0.0.1:{self.port}"
+        return f"http://{self.account.replace(' ', '%20')}@127.0.0.1:{self.port}"
 
-    def status(self, path: str, *, method: str = "GET", account: str | None = _ACCOUNT) -> int:
-        """Of the answer to whoever has this account."""
+    def status(self, path: str, *, method: str = "GET", account: str | None = "") -> int:
+        """Of the answer to whoever has this account; empty: the right one, None: none."""
         try:
-            with self._open(path, method, account) as answer:
+            with self._open(path, method, self.account if account == "" else account) as answer:
                 return int(answer.status)
         except urllib.error.HTTPError as refusal:
             return refusal.code
 
     def tasks(self, query: str = "") -> dict[str, dict[str, Any]]:
         """By id, as the API shows them."""
-        with self._open(f"/api/tasks?{query}", "GET", _ACCOUNT) as answer:
+        with self._open(f"/api/tasks?{query}", "GET", self.account) as answer:
             found: dict[str, dict[str, Any]] = json.load(answer)
         return found
 
@@ -51,7 +52,7 @@ class Flower:
 
 
 @contextmanager
-def beside(installation: Installation) -> Iterator[Flower]:
+def beside(installation: Installation, account: str = "ops:a password") -> Iterator[Flower]:
     """Ready, until the end of the block."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
@@ -62,12 +63,12 @@ def beside(installation: Installation) -> Iterator[Flower]:
         "flower",
         [sys.executable, "-m", *words],
         installation.logs / "flower.log",
-        environment={**os.environ, **installation.environment, "FLOWER_BASIC_AUTH": _ACCOUNT},
+        environment={**os.environ, **installation.environment, "FLOWER_BASIC_AUTH": account},
         directory=process.CHECKOUT,
     )
     started.start()
     try:
-        flower = Flower(port)
+        flower = Flower(port, account)
         deadline = time.monotonic() + _START_SECONDS
         while not _answers(flower):
             assert time.monotonic() < deadline, started.log.read_text()

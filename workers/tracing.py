@@ -15,6 +15,7 @@ try:
     from opentelemetry.sdk.resources import Resource
     from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.sdk.trace.export import BatchSpanProcessor
+    from opentelemetry.trace import StatusCode
 except ImportError:  # the extra `tracing`
     _installed = False
 else:
@@ -45,15 +46,23 @@ def end() -> None:
 
 @contextmanager
 def span(name: str, **attributes: Value) -> Iterator[dict[str, Value]]:
-    """A span around a block, in the one that the context is in. What the block puts into the dict is told too."""
+    """A span around a block, in the one that the context is in. What the block puts into the dict is told too.
+
+    Of an error its type alone: a provider's words may quote a text, and PostgreSQL's a row.
+    """
     found: dict[str, Value] = {}
     if _provider is None:
         yield found
         return
     tracer = _provider.get_tracer("reembed")
-    with tracer.start_as_current_span(name, attributes=_named(attributes)) as current:
+    with tracer.start_as_current_span(
+        name, attributes=_named(attributes), record_exception=False, set_status_on_exception=False
+    ) as current:
         try:
             yield found
+        except Exception as error:
+            current.set_status(StatusCode.ERROR, type(error).__name__)
+            raise
         finally:
             current.set_attributes(_named(found))
 

@@ -51,6 +51,10 @@ class Postgres:
     def pid(self) -> int:
         return self._process.pid
 
+    @property
+    def log(self) -> Path:
+        return self._process.log
+
     def url(self, database: str = "postgres") -> str:
         return f"postgresql://{SUPERUSER}@/{quote(database)}?host={quote(str(self._home.directory))}"
 

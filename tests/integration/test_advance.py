@@ -11,7 +11,8 @@ from psycopg import sql
 
 from config import celery_app
 from config.settings import Settings
-from orchestrator import advance, dispatch, planning
+from orchestrator import advance, dispatch, planning, resume
+from orchestrator.embedded.stack import Stack
 from reembed.database import chunks, connection, documents, failures, ledger, queries, storage
 from reembed.database.connection import Connection
 from reembed.database.ledger import Migration
@@ -103,6 +104,23 @@ def test_documents_written_during_the_backfill_are_caught_up_with_before_the_jud
     steps.embed(settings, migration, 4)
     advance.advance(database, settings, migration.id)
     assert state(database, migration) == "ready"
+
+
+def test_retry_takes_up_at_once_what_was_put_off_beside_a_finished_backfill(
+    database: Connection, settings: Settings, migration: Migration, stack: Stack
+) -> None:
+    steps.embed(settings, migration, 1, 2, 3)
+    advance.advance(database, settings, migration.id)
+    database.execute("INSERT INTO documents (id, content) VALUES (1000, 'written since')")
+    advance.advance(database, settings, migration.id)
+    stack.provider.fail(401)
+    for _ in range(2):
+        # Put off, and not due for five minutes
+        steps.embed(settings, migration, 4)
+        assert documents.count_pending(database, migration) == 1
+    resume.retry(database, ledger.get(database, migration.id))
+    steps.embed(settings, migration, 4)
+    assert documents.count_pending(database, migration) == 0
 
 
 def test_chunks_that_used_up_their_attempts_fail_the_migration_with_the_reason(
