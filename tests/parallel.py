@@ -17,6 +17,7 @@ LONGEST = (
     "acceptance/test_passing_faults.py",
     "acceptance/test_faults.py",
     "acceptance/test_stopping_faults.py",
+    "acceptance/test_what_if.py",
 )
 # The rest, by what they start
 _ROOMS = ("acceptance", "integration", "unit")
