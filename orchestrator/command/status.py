@@ -36,11 +36,7 @@ def _table(status: Status) -> str:
     rows = [
         ("migration", f"{status.migration} of {status.table} to {status.model}"),
         ("state", status.state),
-        (
-            "documents",
-            f"{status.documents:,}: {status.embedded:,} embedded, {status.pending:,} pending, "
-            f"{status.failed:,} refused",
-        ),
+        ("documents", _documents(status)),
         ("chunks", ", ".join(f"{count:,} {state}" for state, count in status.chunks.items())),
         ("rate", rate),
         ("cost", _cost(status)),
@@ -67,6 +63,15 @@ def _table(status: Status) -> str:
     if status.waiting_for:
         rows.append(("waiting for", status.waiting_for))
     return "\n".join(f"{name:<12}{value}" for name, value in rows)
+
+
+def _documents(status: Status) -> str:
+    if status.state == "aborted":
+        return f"{status.documents:,}: none has a new vector, the new column is gone"
+    return (
+        f"{status.documents:,}: {status.embedded:,} embedded, {status.pending:,} pending, "
+        f"{status.failed:,} refused"
+    )
 
 
 def _cost(status: Status) -> str:

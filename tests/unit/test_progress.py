@@ -198,6 +198,14 @@ def test_a_cost_is_shown_with_the_date_of_its_price_and_the_budget(
     assert f"cost        {shown}\n" in command._table(status(**fields))
 
 
+def test_an_aborted_migration_has_nothing_embedded_and_nothing_that_anybody_waits_for() -> None:
+    aborted = status(state="aborted", documents=1_500, embedded=0, pending=1_500, failed=0, eta_seconds=None)
+    assert "documents   1,500: none has a new vector, the new column is gone\n" in command._table(aborted)
+    assert aborted.sentence() == (
+        "migration 3 of public.documents to new (768): aborted, 0 of 1,500 documents (0 %)"
+    )
+
+
 def test_a_share_to_look_at_is_shown() -> None:
     assert "until       12.5 % of the documents" in command._table(status(until_percent=12.5))
 
