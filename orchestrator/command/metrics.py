@@ -1,5 +1,7 @@
 """metrics: the ledger for Prometheus."""
 
+from contextlib import suppress
+
 import click
 import prometheus_client
 
@@ -31,6 +33,7 @@ def metrics(host: str, port: int) -> None:
         raise CannotListen(host=host, port=port, reason=error.strerror or error) from None
     click.echo(f"http://{host}:{port}/metrics", err=True)
     try:
-        thread.join()
+        with suppress(KeyboardInterrupt):
+            thread.join()
     finally:
         server.shutdown()
