@@ -1,5 +1,6 @@
 """plan: what `start` would do, and what it would cost."""
 
+import math
 from collections.abc import Iterator, Sequence
 
 import click
@@ -80,7 +81,7 @@ def _plan_lines(planned: Plan, findings: Sequence[Finding]) -> list[str]:
         f"cost        {cost}",
         f"chunks      {load.chunks:,} of {load.chunk_size:,} documents, in waves of {dispatch.WAVE:,}",
         f"order       {order}",
-        f"broker      at most {load.broker_bytes(dispatch.OUTSTANDING) / 1e6:,.1f} MB in Redis at a time",
+        f"broker      at most {_bytes(load.broker_bytes(dispatch.OUTSTANDING))} in Redis at a time",
         f"requests    about {load.requests:,}",
         f"quota       {quota}",
         f"storage     {_storage(planned)}",
@@ -91,6 +92,10 @@ def _plan_lines(planned: Plan, findings: Sequence[Finding]) -> list[str]:
         "`reembed start` runs:",
         *(f"{statement};" for statement in planned.statements),
     ]
+
+
+def _bytes(count: int) -> str:
+    return f"{count / 1e6:,.1f} MB" if count >= 1e5 else f"{math.ceil(count / 1e3)} kB"
 
 
 def _storage(planned: Plan) -> str:

@@ -1,7 +1,7 @@
 """Why a database cannot be reached, in plain words: functions of the URL, and of what libpq says.
 
-libpq says more than a person needs, and quotes what may be a part of the password. Of what it quotes, only the names of a
-role and of a database are repeated.
+libpq says more than a person needs, and quotes what may be a part of the password. Nothing that it quotes is repeated
+but the names of a role and of a database.
 """
 
 import re
