@@ -105,10 +105,8 @@ def slices(connection: Connection, settings: Settings, found: catalog.Descriptio
     """That VALIDATION_SLICE_COLUMN, where it is set, is there. Raises fitness.NoColumn."""
     column = settings.validation_slice_column
     if column is not None and column not in found.columns:
-        names = ", ".join(catalog.column_names(connection, found.table))
-        raise fitness.NoColumn(
-            table=found.table, column=column, columns=names, variable="VALIDATION_SLICE_COLUMN"
-        )
+        names = catalog.column_names(connection, found.table)
+        raise fitness.no_column(str(found.table), column, names, "VALIDATION_SLICE_COLUMN")
 
 
 def governor(connection: Connection, settings: Settings, found: catalog.Description) -> None:
