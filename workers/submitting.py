@@ -111,23 +111,20 @@ class Submitting:
         tokens = size = 0
         for text in self._texts():
             name = job_lines.name(text)
+            if name in seen:
+                continue
             try:
-                line = (
-                    b""
-                    if name in seen
-                    else job_lines.encode(text, self._model.name, self._provider.dimensions)
-                )
+                line = job_lines.encode(text, self._model.name, self._provider.dimensions)
             except errors.RequestRefused:
                 # Asked for alone in the end, which says whose fault it is
                 continue
             more = math.ceil(budget.most_tokens(text) * share)
             is_dear = most_tokens is not None and tokens + more > most_tokens
-            if line and (is_dear or len(seen) == most_texts or size + len(line) > MOST_BYTES):
+            if is_dear or len(seen) == most_texts or size + len(line) > MOST_BYTES:
                 return _Written(len(seen), tokens, more)
-            if line:
-                seen.add(name)
-                size += file.write(line)
-                tokens += more
+            seen.add(name)
+            size += file.write(line)
+            tokens += more
         return _Written(len(seen), tokens, None)
 
     def _texts(self) -> Iterator[str]:
