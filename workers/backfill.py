@@ -60,10 +60,12 @@ def embed_chunk(tools: Tools, migration_id: int, number: int, telling: Telling =
     return f"{became}; {loop.taking.close()}"
 
 
-def _run(tools: Tools, migration: ledger.Migration, loop: Loop, by_jobs: Callable[[], bool]) -> str:
+def _run(tools: Tools, migration: ledger.Migration, loop: Loop, by_jobs: Callable[[], int | None]) -> str:
     """First what goes by jobs, then the rest."""
     try:
-        if by_jobs():
+        came = by_jobs()
+        if came is not None:
+            loop.taking.came(came)
             loop.run()
     except errors.LeaseLost as error:
         _log.warning(Event("lease_lost", migration=migration.id, chunk=loop.charged.number, reason=error))

@@ -23,20 +23,23 @@ from workers.tools import Tools
 
 def proceed(
     tools: Tools, migration: ledger.Migration, claim: chunks.Claim, model: settings.Model, telling: Telling
-) -> bool:
-    """Take the chunk as far as it goes by jobs: True where the rest is to be asked for now, False to leave it.
+) -> int | None:
+    """Take the chunk as far as it goes by jobs: how many texts came by them, the rest being to be asked for now.
+
+    None: this worker has to leave.
 
     Raises at_provider.Waiting where the provider has the next word, and what Loop.run, jobs and the budget raise.
     """
     if claim.side != "new":
-        return True
+        return 0
+    came = 0
     try:
         job = tools.database.call(lambda connection: jobs.open_of(connection, claim))
         if job is not None:
             # Whatever the mode is by now: it is paid for
-            Following(tools, migration, claim, model, telling).follow(job)
+            came = Following(tools, migration, claim, model, telling).follow(job)
         if tools.settings.provider_mode == "batch" and not claim.catch_up:
             Submitting(tools, migration, claim, model).submit()
     except Leaving:
-        return False
-    return True
+        return None
+    return came

@@ -43,8 +43,8 @@ class Following:
         self._jobs = Jobs(self._provider)
         self._keeper = Keeper(tools, claim)
 
-    def follow(self, job: jobs.Open) -> None:
-        """Returns once the job has ended, and all that is of use in it is committed.
+    def follow(self, job: jobs.Open) -> int:
+        """Returns once the job has ended, and all that is of use in it is committed: how many vectors it gave.
 
         Raises at_provider.Waiting while it has not; after it what its answers were no good for: errors.Broken,
         errors.Transient, JobUnanswered. Keeper.aside and Loop.run raise through.
@@ -53,7 +53,7 @@ class Following:
         if found is None:
             # A job that the provider has forgotten may have been billed; what has no name has never been there
             self._end(job, tokens=0, charged=job.reserved if job.name else 0)
-            return
+            return 0
         if not found.ended:
             raise at_provider.waiting(self._tools.settings, at_provider.answered(job, found))
         answers = self._collect(job, found)
@@ -67,6 +67,7 @@ class Following:
         fault = _fault(found, answers)
         if fault is not None:
             raise fault
+        return answers.vectors
 
     def _find(self, job: jobs.Open) -> Job | None:
         name = job.name

@@ -137,7 +137,7 @@ def test_a_chunk_goes_by_a_job_and_every_text_is_paid_for_once(
     status = progress.status(database, migration)
     assert (status.jobs, status.job_texts, status.embedded) == (1, 5, 0)
     # Then it comes back: done, each text once, with nothing asked for directly but the harmless text before it
-    assert embed(batch, migration) == "done; 0 of 5 documents"
+    assert embed(batch, migration) == "done; 5 of 5 documents"
     assert wrong(database) == []
     assert paid() == [1] * 5
     assert directly() == 1
