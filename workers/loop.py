@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, Any
 from reembed import errors, settings
 from reembed.database import chunks, ledger
 from workers import batches, drain
-from workers.answers import Answers
 from workers.asking import Asker
+from workers.jobs.answers import Answers
 from workers.taking import Held, Taking
 from workers.telling import Telling
 from workers.tools import Tools

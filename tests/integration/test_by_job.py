@@ -19,8 +19,9 @@ from reembed.database.ledger import Migration
 from reembed.database.limits import Budget
 from reembed.embedding.jobs import Jobs
 from tests import installation, waiting
-from workers import backfill, submitting
-from workers.answers import Answers
+from workers import backfill
+from workers.jobs import submitting
+from workers.jobs.answers import Answers
 from workers.tools import Tools
 
 MODEL = "lexical-ngrams"

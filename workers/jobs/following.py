@@ -9,9 +9,9 @@ from reembed import errors, settings
 from reembed.database import chunks, jobs, ledger
 from reembed.embedding.jobs import Job, JobRefused, Jobs
 from reembed.events import Event
-from workers import at_provider
-from workers.answers import Answers
-from workers.keeping import Keeper, Leaving
+from workers.jobs import waiting
+from workers.jobs.answers import Answers
+from workers.jobs.keeping import Keeper, Leaving
 from workers.loop import Loop
 from workers.telling import Telling
 from workers.tools import Tools
@@ -46,7 +46,7 @@ class Following:
     def follow(self, job: jobs.Open) -> int:
         """Returns once the job has ended, and all that is of use in it is committed: how many vectors it gave.
 
-        Raises at_provider.Waiting while it has not; after it what its answers were no good for: errors.Broken,
+        Raises waiting.Waiting while it has not; after it what its answers were no good for: errors.Broken,
         errors.Transient, JobUnanswered. Keeper.aside and Loop.run raise through.
         """
         found = self._find(job)
@@ -55,7 +55,7 @@ class Following:
             self._end(job, tokens=0, charged=job.reserved if job.name else 0)
             return 0
         if not found.ended:
-            raise at_provider.waiting(self._tools.settings, at_provider.answered(job, found))
+            raise waiting.until_the_next_look(self._tools.settings, waiting.answered(job, found))
         answers = self._collect(job, found)
         self._jobs.delete(found.question, *found.answers)
         _log.info(

@@ -16,9 +16,10 @@ from reembed.embedding import job_lines
 from reembed.embedding.bisection import HARMLESS
 from reembed.embedding.jobs import MOST_BYTES, MOST_TEXTS, Jobs
 from reembed.events import Event
-from workers import asking, at_provider, batches, budget
+from workers import asking, batches, budget
 from workers.duplicates import Duplicates
-from workers.keeping import Keeper
+from workers.jobs import waiting
+from workers.jobs.keeping import Keeper
 from workers.tools import Tools
 
 _log = logging.getLogger(__name__)
@@ -51,7 +52,7 @@ class Submitting:
         self._keeper = Keeper(tools, claim)
 
     def submit(self) -> None:
-        """Returns where so little is pending that it is better asked for now; otherwise raises at_provider.Waiting.
+        """Returns where so little is pending that it is better asked for now; otherwise raises waiting.Waiting.
 
         Also raises limits.BudgetReached, and what Jobs, asking.ask and Keeper.aside raise.
         """
@@ -76,17 +77,17 @@ class Submitting:
                 job=found.id, texts=written.texts,
             )
         )  # fmt: skip
-        raise at_provider.waiting(self._tools.settings, at_provider.answered(job, found))
+        raise waiting.until_the_next_look(self._tools.settings, waiting.answered(job, found))
 
     def _refuse_more(self) -> None:
-        """Raises at_provider.Waiting where no further job is to be made now."""
+        """Raises waiting.Waiting where no further job is to be made now."""
         there = self._call(lambda connection: jobs.count(connection, self._claim.migration_id))
         if there.jobs >= self._tools.settings.provider_jobs:
             raise self._no_place()
         if there.jobs and self._call(
             lambda connection: limits.enough_with(connection, self._claim.migration_id, there.texts)
         ):
-            raise at_provider.waiting(self._tools.settings, at_provider.ENOUGH)
+            raise waiting.until_the_next_look(self._tools.settings, waiting.ENOUGH)
 
     def _room(self) -> limits.Room | None:
         """What is left of the budget; None without one."""
@@ -96,7 +97,7 @@ class Submitting:
 
     def _wait_for_money(self, room: limits.Room, wanted: int) -> None:
         if room.has_room(wanted):
-            raise at_provider.waiting(self._tools.settings, budget.WAITING)
+            raise waiting.until_the_next_look(self._tools.settings, budget.WAITING)
         reached = room.reached(wanted)
         self._call(
             lambda connection: limits.pause(connection, self._claim.migration_id, wanted, str(reached))
@@ -166,6 +167,6 @@ class Submitting:
                 self._jobs.cancel(name)
             raise
 
-    def _no_place(self) -> at_provider.Waiting:
-        reason = at_provider.NO_PLACE.format(jobs=self._tools.settings.provider_jobs)
-        return at_provider.waiting(self._tools.settings, reason)
+    def _no_place(self) -> waiting.Waiting:
+        reason = waiting.NO_PLACE.format(jobs=self._tools.settings.provider_jobs)
+        return waiting.until_the_next_look(self._tools.settings, reason)
