@@ -38,6 +38,7 @@ def _table(status: Status, prices: Prices = UNKNOWN) -> str:
         ("state", status.state),
         ("documents", _documents(status)),
         ("chunks", ", ".join(f"{count:,} {state}" for state, count in status.chunks.items())),
+        *_jobs(status),
         ("rate", rate),
         ("cost", _cost(status, prices)),
         ("searches", f"read {status.active_column}" + _canary(status)),
@@ -72,6 +73,12 @@ def _documents(status: Status) -> str:
         f"{status.documents:,}: {status.embedded:,} embedded, {status.pending:,} pending, "
         f"{status.failed:,} refused"
     )
+
+
+def _jobs(status: Status) -> list[tuple[str, str]]:
+    if not status.jobs:
+        return []
+    return [("jobs", f"{status.jobs:,} at the provider, of {status.job_texts:,} texts")]
 
 
 def _cost(status: Status, prices: Prices) -> str:
