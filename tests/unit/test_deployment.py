@@ -13,6 +13,7 @@ from config.settings import Settings
 from orchestrator.embedded.process import CHECKOUT
 
 ROLES = ("worker", "control", "beat", "flower")
+_SCHEDULE = "/tmp/reembed-beat-schedule"  # noqa: S108  where a container may write
 
 COMPOSE_TEXT = (CHECKOUT / "docker-compose.yml").read_text()
 COMPOSE: dict[str, Any] = yaml.safe_load(COMPOSE_TEXT)
@@ -51,6 +52,12 @@ def celery_command(role: str) -> list[str]:
     return words[words.index("celery") :]
 
 
+def in_a_container(role: str) -> list[str]:
+    """The same where nothing but /tmp can be written, and nobody reaches a port that is not published."""
+    changes = {"--address=127.0.0.1": "--address=0.0.0.0", "celerybeat-schedule": _SCHEDULE}
+    return [changes.get(word, word) for word in celery_command(role)]
+
+
 def celery_options(subcommand: str) -> set[str]:
     module = importlib.import_module(f"celery.bin.{subcommand}")
     return {option for parameter in getattr(module, subcommand).params for option in parameter.opts}
@@ -65,9 +72,7 @@ def flower_options() -> set[str]:
 
 @pytest.mark.parametrize("role", ROLES)
 def test_compose_and_procfile_start_the_same(role: str) -> None:
-    # Inside its container Flower listens to all; the port is published on loopback
-    expected = [word.replace("127.0.0.1", "0.0.0.0") for word in celery_command(role)]  # noqa: S104
-    assert SERVICES[role]["command"] == expected
+    assert SERVICES[role]["command"] == in_a_container(role)
 
 
 @pytest.mark.parametrize("role", ROLES)
@@ -93,6 +98,13 @@ def test_workers_on_one_machine_have_names_of_their_own() -> None:
     # honcho says which of several it is; Flower shows two of one name as one
     for role in ("worker", "control"):
         assert f"-n ${{HONCHO_PROCESS_NAME:-{role}}}@%h" in PROCFILE[role]
+
+
+def test_two_installations_on_one_machine_have_a_schedule_each() -> None:
+    schedule = celery_command("beat")[celery_command("beat").index("-s") + 1]
+    # In the checkout that it is started in, and no file of it
+    assert "/" not in schedule
+    assert f"{schedule}*" in (CHECKOUT / ".gitignore").read_text().splitlines()
 
 
 @pytest.mark.parametrize("name", sorted(SERVICES))
@@ -176,7 +188,8 @@ def test_redis_forgets_nothing_and_flower_is_published_on_loopback_alone() -> No
 
 
 def test_flower_is_not_started_without_a_password() -> None:
-    assert PROCFILE["flower"].startswith(': "${FLOWER_BASIC_AUTH:?')
+    # Flower itself refuses, however it is started: tests/acceptance/test_flower_access.py. Compose says so before
+    # anything starts
     assert "--address=127.0.0.1" in PROCFILE["flower"]
     assert "${FLOWER_BASIC_AUTH:?" in SERVICES["flower"]["environment"]["FLOWER_BASIC_AUTH"]
 

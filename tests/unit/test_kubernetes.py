@@ -8,7 +8,7 @@ import yaml
 
 from config.settings import Settings
 from orchestrator.embedded.process import CHECKOUT
-from tests.unit.test_deployment import ROLES, SECRET, celery_command
+from tests.unit.test_deployment import ROLES, SECRET, in_a_container
 
 VERSIONS = ("1.31", "1.37")
 DIRECTORY = CHECKOUT / "deploy" / "kubernetes"
@@ -66,8 +66,7 @@ def test_the_scaler_asks_for_what_the_ledger_offers_and_scales_what_there_is() -
 @pytest.mark.parametrize("role", ROLES)
 def test_a_pod_runs_the_command_of_the_procfile(role: str) -> None:
     (container,) = PODS[role]["containers"]
-    # In a pod Flower listens to all; nobody reaches it but by a port that is forwarded
-    assert container["args"] == [word.replace("127.0.0.1", "0.0.0.0") for word in celery_command(role)]  # noqa: S104
+    assert container["args"] == in_a_container(role)
 
 
 def test_every_file_is_applied_and_no_other() -> None:
@@ -96,6 +95,16 @@ def test_no_secret_is_in_a_manifest_and_every_variable_is_one() -> None:
     assert set(configuration["data"]) <= {name.upper() for name in Settings.model_fields}
     assert not [name for name in configuration["data"] if SECRET.search(name)]
     assert not of_kind("Secret")
+
+
+def test_flower_names_the_secret_that_its_account_comes_from() -> None:
+    (container,) = PODS["flower"]["containers"]
+    assert container["env"] == [
+        {
+            "name": "FLOWER_BASIC_AUTH",
+            "valueFrom": {"secretKeyRef": {"name": "reembed", "key": "FLOWER_BASIC_AUTH"}},
+        }
+    ]
 
 
 def test_of_beat_there_is_one_and_a_budget_keeps_workers_and_control() -> None:
