@@ -64,6 +64,10 @@ pins: ## what the image installs, for its Python: make pins PYTHON=python3.12
 	$(VENV)-pins/bin/python -m pip install --quiet '.[application,tracing]'
 	(echo '# What the image installs, version by version: make pins PYTHON=python3.12'; \
 	  $(VENV)-pins/bin/python -m pip freeze --exclude reembed) > deploy/constraints.txt
+	rm -rf $(VENV)-pins && $(PYTHON) -m venv $(VENV)-pins
+	$(VENV)-pins/bin/python -m pip install --quiet hatchling
+	(echo '# What builds our wheel for the image: make pins PYTHON=python3.12'; \
+	  $(VENV)-pins/bin/python -m pip freeze) > deploy/build-constraints.txt
 	rm -rf $(VENV)-pins
 
 screenshots: setup ## pictures of the report for docs/, with Chromium

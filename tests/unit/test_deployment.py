@@ -312,16 +312,39 @@ def test_flower_is_not_started_without_a_password() -> None:
     assert "${FLOWER_BASIC_AUTH:?" in SERVICES["flower"]["environment"]["FLOWER_BASIC_AUTH"]
 
 
+def pinned(file: str) -> set[str]:
+    """The names that a file of constraints gives one version each."""
+    lines = re.findall(r"^([\w.-]+)==\S+$", (CHECKOUT / "deploy" / file).read_text(), re.MULTILINE)
+    return {name.lower().replace("_", "-") for name in lines}
+
+
+def names(requirements: list[str]) -> set[str]:
+    return {re.split(r"[\[<>=; ]", line)[0].lower().replace("_", "-") for line in requirements}
+
+
 def test_the_image_installs_what_is_pinned_and_all_of_it() -> None:
-    assert "--constraint constraints.txt" in DOCKERFILE
-    pinned = dict(
-        re.findall(r"^([\w.-]+)==(\S+)$", (CHECKOUT / "deploy" / "constraints.txt").read_text(), re.MULTILINE)
-    )
     project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
     wanted = [*project["dependencies"], *extras["application"], *extras["tracing"]]
-    named = {re.split(r"[\[<>=; ]", line)[0].lower().replace("_", "-") for line in wanted}
-    assert named <= {name.lower().replace("_", "-") for name in pinned}
+    assert names(wanted) <= pinned("constraints.txt")
+
+
+def test_what_builds_the_wheel_of_the_image_is_pinned_too() -> None:
+    build = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["build-system"]
+    assert names(build["requires"]) <= pinned("build-constraints.txt")
+    installs = re.findall(r"pip (?:--python \S+ )?(?:install|wheel) (.*?)(?:&&|$)", DOCKERFILE, re.MULTILINE)
+    assert len(installs) == 3
+    # Each takes wheels of pinned versions; the one that builds finds its backend there
+    for options in installs:
+        isolated = "--only-binary :all: --constraint" not in options
+        assert not isolated or "--no-deps --no-build-isolation" in options, options
+
+
+def test_nothing_can_be_installed_beside_the_application_in_the_image() -> None:
+    assert "python -m venv --without-pip /venv" in DOCKERFILE
+    final = DOCKERFILE.split("\nFROM ")[-1]
+    assert "RUN pip" not in final
+    assert final.index("USER ") > final.index("COPY orchestrator")
 
 
 def test_the_image_starts_a_worker() -> None:
