@@ -7,6 +7,7 @@ WORKERS ?= 2
 PYTEST ?=
 SECONDS ?= 120
 SEED ?= 1
+JOBS ?=
 BENCH ?=
 
 .DEFAULT_GOAL := help
@@ -53,8 +54,8 @@ format: setup ## let ruff put things in order
 bench: setup ## every figure that the documents state; BENCH=--quick for a look
 	@$(BIN)/python -m benchmarks $(BENCH)
 
-chaos: setup ## a migration under fire: make chaos SECONDS=600 SEED=1
-	$(BIN)/python -m tests.chaos --seconds $(SECONDS) --seed $(SEED)
+chaos: setup ## a migration under fire: make chaos SECONDS=600 SEED=1, JOBS=1 for PROVIDER_MODE=batch
+	$(BIN)/python -m tests.chaos --seconds $(SECONDS) --seed $(SEED) $(if $(JOBS),--by-jobs)
 
 docs: setup ## the documents as a site, in docs/_build/html; a link that leads nowhere fails
 	$(BIN)/sphinx-build -q -W --keep-going -b html docs docs/_build/html

@@ -12,6 +12,7 @@ IndexMethod = Literal["hnsw", "ivfflat", "none"]
 Overlong = Literal["truncate", "mean", "fail"]
 Pooler = Literal["none", "transaction"]
 LogFormat = Literal["logfmt", "json"]
+ProviderMode = Literal["direct", "batch"]
 
 
 class Settings(settings.Settings):
@@ -50,6 +51,15 @@ class Settings(settings.Settings):
 
     # Seconds that a worker waits out passing faults of the provider; then it puts the chunk off for a quarter of that
     provider_patience_seconds: float = Field(default=120.0, gt=0)
+
+    # `batch`: chunks of the backfill go as jobs to the provider's Batch API, which takes a day and asks less
+    provider_mode: ProviderMode = "direct"
+    # Jobs at the provider at a time, of one migration
+    provider_jobs: int = Field(default=20, ge=1)
+    # Seconds between two looks at a job
+    provider_job_look_seconds: float = Field(default=60.0, gt=0)
+    # What a token costs by a job, as a share of its price
+    provider_job_price_share: float = Field(default=0.5, ge=0, le=1)
 
     index_method: IndexMethod = "hnsw"
     # How the vector index is built; unset: by the table's size, see reembed/database/tuning.py

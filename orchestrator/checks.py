@@ -10,6 +10,7 @@ from config.settings import Settings
 from reembed import errors
 from reembed.database import catalog, distances, fitness, ledger, queries
 from reembed.database.connection import Connection
+from reembed.embedding.jobs import Jobs
 from reembed.embedding.patience import Patience
 from reembed.embedding.provider import Provider
 from reembed.embedding.wire import Embedded
@@ -173,6 +174,16 @@ def provider(settings: Settings) -> Embedded:
     Raises errors.Broken; errors.Transient where the fault does not pass within _PATIENCE_SECONDS.
     """
     return ask(settings.new_endpoint, settings.new_model, [PROBE], settings)
+
+
+def jobs(settings: Settings) -> None:
+    """That the provider has a Batch API, where it is to be used. Raises NoJobs, and what `provider` raises."""
+    if settings.provider_mode == "batch":
+        patience = Patience(_PATIENCE_SECONDS, threading.Event(), lambda reason, seconds: None)
+        with Provider(
+            settings.new_endpoint, settings.new_model, timeout_seconds=settings.provider_timeout_seconds
+        ) as asked:
+            patience.call(Jobs(asked).check)
 
 
 def ask(endpoint: Endpoint, model: Model, texts: Sequence[str], settings: Settings) -> Embedded:

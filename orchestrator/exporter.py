@@ -92,6 +92,8 @@ def _documents(told: "_Families", where: tuple[str, str], status: Status) -> Non
     for state, count in counts.items():
         told.gauge("documents", "Documents of the table.", where, count, state=state)
     told.gauge("overlong_documents", "Embedded, longer than the model takes.", where, status.overlong)
+    told.gauge("jobs", "At the provider's Batch API.", where, status.jobs)
+    told.gauge("job_texts", "Texts in these jobs.", where, status.job_texts)
     for state, count in status.chunks.items():
         told.gauge("chunks", "Chunks by state.", where, count, state=state)
     told.gauge("old_vectors_missing", "A rollback would hide these documents.", where, status.old_hidden)

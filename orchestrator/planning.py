@@ -3,6 +3,8 @@
 import math
 from dataclasses import dataclass
 
+from config.settings import ProviderMode
+
 # Documents in the table up to here: documents in a chunk. Small tables get chunks enough to share, large ones not more
 # rows in the ledger than a person can look at
 _CHUNK_SIZES = (
@@ -13,10 +15,15 @@ _CHUNK_SIZES = (
     (100_000_000, 10_000),
 )
 _LARGEST_CHUNK = 20_000
+# By jobs a chunk is one of them, if its texts have no more than 10 kB on average: the provider's time is what counts,
+# whoever shares it
+_CHUNK_OF_A_JOB = 20_000
 
 
-def chunk_size(documents: int) -> int:
-    """Documents in a chunk, by the table's size."""
+def chunk_size(documents: int, mode: ProviderMode = "direct") -> int:
+    """Documents in a chunk, by the table's size and the way they go to the provider."""
+    if mode == "batch":
+        return _CHUNK_OF_A_JOB
     return next((size for up_to, size in _CHUNK_SIZES if documents <= up_to), _LARGEST_CHUNK)
 
 

@@ -77,7 +77,7 @@ class Prices:
         """US dollars; None where a price is missing, or the provider does not say what it bills."""
         if self.new is None or bill.untold or (bill.old and self.old is None):
             return None
-        return self.new.of(bill.new) + (self.old.of(bill.old) if self.old else 0.0)
+        return self.new.of(bill.new - bill.saved) + (self.old.of(bill.old) if self.old else 0.0)
 
 
 UNKNOWN = Prices(None, None)

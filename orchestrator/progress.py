@@ -18,6 +18,7 @@ from reembed.database import (
     documents,
     failures,
     flags,
+    jobs,
     ledger,
     overlong,
     searches,
@@ -70,6 +71,9 @@ class Status:
     """After the switch: documents that a rollback would hide, for want of an old vector."""
     old_stale: int
     """After the switch: documents whose old vector is of an earlier text."""
+    jobs: int
+    job_texts: int
+    """At the provider's Batch API, and of how many texts."""
     tokens: int
     cost_usd: float | None
     """Of these tokens and of those of the judgements; None where nobody knows the price."""
@@ -147,6 +151,7 @@ def status(connection: Connection, migration: Migration, prices: Prices = UNKNOW
     if migration.state in ("indexing", "cleaning"):
         index = building.progress(connection, migration.table)
     rate = counts.embedded / counts.seconds if counts.seconds else None
+    at_provider = jobs.count(connection, migration.id)
     flag = flags.read(connection, migration.table.schema, migration.table.name)
     return Status(
         migration=migration.id,
@@ -168,7 +173,9 @@ def status(connection: Connection, migration: Migration, prices: Prices = UNKNOW
         lag_seconds=lag,
         old_hidden=old_pending.hidden,
         old_stale=old_pending.stale,
-        tokens=counts.tokens,
+        jobs=at_provider.jobs,
+        job_texts=at_provider.texts,
+        tokens=counts.tokens + at_provider.tokens,
         cost_usd=prices.cost(bills.of(connection, migration.id)),
         price_as_of=prices.new.as_of if prices.new else None,
         budget_usd=migration.budget_usd,

@@ -49,10 +49,18 @@ class Plan:
 
     @property
     def dollars(self) -> float | None:
-        return None if self.price is None else self.price.of(self.load.tokens)
+        share = self.settings.provider_job_price_share if self.by_jobs else 1.0
+        return None if self.price is None else share * self.price.of(self.load.tokens)
+
+    @property
+    def by_jobs(self) -> bool:
+        return self.settings.provider_mode == "batch"
 
     @property
     def seconds_at_quota(self) -> float | None:
+        """None also for jobs, which have limits of their own."""
+        if self.by_jobs:
+            return None
         return self.load.seconds_at_quota(
             self.settings.embed_requests_per_minute, self.settings.embed_tokens_per_minute
         )
@@ -91,7 +99,7 @@ def plan(connection: Connection, settings: Settings, *, measured: bool = False) 
         load=planning.Load(
             documents=count,
             tokens=round(count * mean_tokens),
-            chunk_size=settings.chunk_size or planning.chunk_size(count),
+            chunk_size=settings.chunk_size or planning.chunk_size(count, settings.provider_mode),
             batch_size=settings.embed_batch_size,
             batch_tokens=packing.largest_request(
                 settings.embed_batch_tokens,
@@ -128,6 +136,7 @@ def start(
     if migration is None:
         _a_new_migration(connection, settings, found)
         checks.provider(settings)
+        checks.jobs(settings)
         migration = create(connection, settings, found)
     if migration.state == "planned":
         storage.expand(connection, migration)
@@ -190,7 +199,8 @@ def create(connection: Connection, settings: Settings, found: catalog.Descriptio
     """A migration in state `planned`, in a ledger that is installed if need be. Raises ledger.AnotherMigration."""
     chunk_size = settings.chunk_size
     if chunk_size is None:
-        chunk_size = planning.chunk_size(documents.count_all(connection, _unsaved(settings, found)))
+        count = documents.count_all(connection, _unsaved(settings, found))
+        chunk_size = planning.chunk_size(count, settings.provider_mode)
     with connection.transaction():
         ledger.install(connection)
         grants.flag(connection, found.table)

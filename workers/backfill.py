@@ -1,7 +1,7 @@
 """One chunk, from claim to done.
 
 1. Claim the chunk: a lease, and an attempt number that fences every later write.
-2. Work on it, batch by batch (loop.py).
+2. Work on it, batch by batch (loop.py); before that as far as it goes by jobs (jobs/), where there are any.
 3. A fault is charged to whom it belongs: a provider's or a configuration's pauses the migration with the reason, a
    passing one gives the chunk back for later, everything else is a strike against the chunk.
 4. Say in a sentence what became of it: Flower shows that beside the task.
@@ -9,6 +9,7 @@
 
 import contextlib
 import logging
+from collections.abc import Callable
 
 import psycopg
 
@@ -17,6 +18,8 @@ from reembed.database import chunks, faults, ledger, limits
 from reembed.database.connection import Connection, in_one_line
 from reembed.events import Event
 from workers import logs, sides, tracing
+from workers.attempt import Attempt
+from workers.jobs import proceeding, waiting
 from workers.loop import Loop
 from workers.telling import TO_NOBODY, Telling
 from workers.tools import Tools
@@ -47,9 +50,12 @@ def embed_chunk(tools: Tools, migration_id: int, number: int, telling: Telling =
     model = sides.model(environment, migration, claim.side)
     if model is None:
         return put_off(tools, claim, sides.NO_OLD_MODEL, environment.rerun_failed_every_seconds)
-    loop = Loop(tools, migration, claim, model, telling)
+    attempt = Attempt(migration, claim, model)
+    loop = Loop(tools, attempt, telling)
     with tracing.span("embed chunk", migration=migration_id, chunk=number, attempt=claim.attempt) as told:
-        told["became"] = became = _run(tools, migration, loop)
+        told["became"] = became = _run(
+            tools, migration, loop, lambda: proceeding.proceed(tools, attempt, telling)
+        )
     for left in loop.taking.left:
         _give_back(tools, left)
     with contextlib.suppress(psycopg.Error, errors.ReembedError):
@@ -57,14 +63,20 @@ def embed_chunk(tools: Tools, migration_id: int, number: int, telling: Telling =
     return f"{became}; {loop.taking.close()}"
 
 
-def _run(tools: Tools, migration: ledger.Migration, loop: Loop) -> str:
+def _run(tools: Tools, migration: ledger.Migration, loop: Loop, by_jobs: Callable[[], int | None]) -> str:
+    """First what goes by jobs, then the rest."""
     try:
-        loop.run()
+        came = by_jobs()
+        if came is not None:
+            loop.taking.came(came)
+            loop.run()
     except errors.LeaseLost as error:
         _log.warning(Event("lease_lost", migration=migration.id, chunk=loop.charged.number, reason=error))
         return str(error)
     except errors.Broken as error:
         return stop_migration(tools, migration, loop.charged, error)
+    except waiting.Waiting as until:
+        return wait(tools, loop.charged, until)
     except (errors.Transient, limits.BudgetReached) as error:
         seconds = PUT_OFF_SHARE * tools.settings.provider_patience_seconds
         return put_off(tools, loop.charged, str(error), seconds)
@@ -87,6 +99,17 @@ def put_off(tools: Tools, claim: chunks.Claim, reason: str, seconds: float) -> s
     )
     _log.warning(Event("chunk_put_off", migration=claim.migration_id, chunk=claim.number, reason=reason))
     return f"put off: {reason}"
+
+
+def wait(tools: Tools, claim: chunks.Claim, until: waiting.Waiting) -> str:
+    """The provider has the next word; somebody looks again later."""
+    tools.database.call(
+        lambda connection: chunks.give_back(
+            connection, claim, waiting_for=str(until), retry_seconds=until.retry_after or 0.0
+        )
+    )
+    _log.info(Event("chunk_waits", migration=claim.migration_id, chunk=claim.number, reason=until))
+    return f"waits: {until}"
 
 
 def stop_migration(

@@ -36,6 +36,11 @@ _LOOK_SECONDS = 0.5
 _FRAME = 2
 
 
+def most_tokens(text: str) -> int:
+    """What a text can cost at the most, as it is sent."""
+    return tokens.ceiling(text) + _FRAME
+
+
 class Account:
     """The budgets of a worker process, on a connection of their own that its threads take turns with."""
 
@@ -100,7 +105,7 @@ class Limited(Budget):
     @contextlib.contextmanager
     def spending(self, texts: Sequence[str]) -> Iterator[Callable[[int], None]]:
         """Raises limits.BudgetReached or, by `stop`, errors.Transient before it begins: then nothing must be sent."""
-        reserved = sum(tokens.ceiling(self._prefix + text) + _FRAME for text in texts)
+        reserved = sum(most_tokens(self._prefix + text) for text in texts)
         self._reserve(reserved)
         # Whatever is not foreseen may have been billed
         billed = reserved

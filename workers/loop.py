@@ -11,24 +11,25 @@
 """
 
 import contextvars
-import functools
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
 from concurrent import futures
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
-from reembed import errors, settings
-from reembed.database import chunks, ledger
-from reembed.embedding.bisection import Apart, embed_apart
-from reembed.embedding.patience import Patience
-from reembed.embedding.wire import Embedded
-from workers import asking, batches, drain
+from reembed import errors
+from reembed.database import chunks
+from workers import batches, drain
+from workers.asking import Asker
+from workers.attempt import Attempt
+from workers.jobs.answers import Answers
 from workers.taking import Held, Taking
 from workers.telling import Telling
 from workers.tools import Tools
+
+if TYPE_CHECKING:
+    from reembed.embedding.bisection import Apart
 
 # Seconds that one task works on a chunk before it gives it back, so that no task outlives its message's visibility
 WORK_SECONDS = 600
@@ -59,21 +60,17 @@ class Loop:
     def __init__(
         self,
         tools: Tools,
-        migration: ledger.Migration,
-        claim: chunks.Claim,
-        model: settings.Model,
+        attempt: Attempt,
         telling: Telling,
+        answers: Answers | None = None,
     ) -> None:
+        """With the `answers` of a job nobody is asked; what they leave open stays pending, and no chunk is done."""
         self._tools = tools
-        self._provider = tools.provider(model, claim.side)
-        self._quota = tools.quota(claim.side)
-        self._ruler = tools.ruler(model)
+        self._migration = attempt.migration
         # Ends every wait for the provider at once
         self._stop = threading.Event()
-        self._patience = Patience(tools.settings.provider_patience_seconds, self._stop, self._note_wait)
-        self._migration = migration
-        self._budget = tools.account.budget(migration, claim.side, self._stop, self._note_wait)
-        self.taking = Taking(tools, migration, claim, model, telling)
+        self._source = answers or Asker(tools, attempt, self._stop, self._note_wait)
+        self.taking = Taking(tools, attempt, telling, finishes=answers is None)
         # Sent, or ready to be
         self._in_flight: dict[futures.Future[list[Apart]], tuple[Held, batches.Batch]] = {}
         self._answered: deque[tuple[Held, batches.Batch, futures.Future[list[Apart]]]] = deque()
@@ -117,7 +114,7 @@ class Loop:
     def _fill(self) -> None:
         while self._wanted and self._has_room() and (taken := self.taking.next()):
             in_context = contextvars.copy_context().run
-            self._in_flight[self._tools.executor.submit(in_context, self._embed, taken[1])] = taken
+            self._in_flight[self._tools.executor.submit(in_context, self._source.of, taken[1])] = taken
 
     def _has_room(self) -> bool:
         """For one more request in flight or ready, unless the database is to be spared, or this is far enough."""
@@ -132,30 +129,6 @@ class Loop:
             # Told at the next look, not at the next heartbeat
             self._waiting_for, self._renew_at = reason, 0.0
         return self._wanted and reason is None
-
-    def _embed(self, batch: batches.Batch) -> list[Apart]:
-        """In a thread: the answers to a batch's requests, waiting out what passes."""
-
-        def request(texts: Sequence[str]) -> Embedded:
-            return asking.ask(
-                self._provider, self._quota, self._ruler, texts, batch.estimate(texts),
-                stop=self._stop, on_wait=self._note_wait, budget=self._budget,
-                count=functools.partial(self._tools.tally.count, self._migration.id),
-            )  # fmt: skip
-
-        answers: list[Apart] = []
-        for part in batch.requests:
-            texts = batch.sent[part.start : part.stop]
-            try:
-                answers.append(embed_apart(lambda texts: self._patience.call(request, texts), texts))
-            except errors.ReembedError as error:
-                if not answers:
-                    raise
-                # What was answered is paid for
-                answers[-1] = replace(answers[-1], fault=error)
-            if answers[-1].fault is not None:
-                break
-        return answers
 
     def _wait(self) -> None:
         """For an answer or for the end of a commit, and no longer than there is nothing else to do."""

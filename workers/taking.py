@@ -12,11 +12,11 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from reembed import settings
 from reembed.database import chunks, ledger, limits
 from reembed.database.connection import Connection
 from reembed.events import Event
 from workers import batches
+from workers.attempt import Attempt
 from workers.duplicates import Duplicates
 from workers.telling import Telling
 from workers.tools import Tools
@@ -46,26 +46,31 @@ class Taking:
     def __init__(
         self,
         tools: Tools,
-        migration: ledger.Migration,
-        claim: chunks.Claim,
-        model: settings.Model,
+        attempt: Attempt,
         telling: Telling,
+        *,
+        finishes: bool = True,
     ) -> None:
-        self.own = claim
+        """Unless it `finishes`, a chunk whose end was reached is not done, for something may be left in it."""
+        self.own = attempt.claim
+        self._finishes = finishes
         self._tools = tools
-        self._migration = migration
-        self._model = model
+        self._migration, self._model = attempt.migration, attempt.model
         self._telling = telling
         self._look_at = 0.0
         # Documents whose batches were committed, and those of all chunks that were held
         self._done = self._documents = 0
-        self.held: list[Held] = [self._hold(claim)]
+        self.held: list[Held] = [self._hold(attempt.claim)]
         """Not done yet. Only the last of them may have batches to send."""
 
     @property
     def left(self) -> list[chunks.Claim]:
         """Not done, to be given back."""
         return [held.claim for held in self.held]
+
+    def came(self, documents: int) -> None:
+        """So many have their vector already, by other means than a batch."""
+        self._done += documents
 
     def close(self) -> str:
         """How far it got."""
@@ -104,6 +109,9 @@ class Taking:
     def may_take_along(self) -> bool:
         return (
             bool(self.held)
+            # By jobs of their own the others cost less
+            and self._tools.settings.provider_mode == "direct"
+            and self._finishes
             and self.held[0].claim == self.own
             and self.held[-1].at_end
             and time.monotonic() >= self._look_at
@@ -147,14 +155,20 @@ class Taking:
         return Held(claim, waiting, duplicates)
 
     def _finish(self, held: Held) -> None:
-        """Where nothing of the chunk is left: it is done, and whatever kept the migration waiting does not any more."""
+        """Where nothing of the chunk is left: nobody holds it any more."""
         if not held.at_end or held.unsettled:
             return
+
+        if self._finishes:
+            self._finish_in_the_ledger(held)
+        self.held.remove(held)
+
+    def _finish_in_the_ledger(self, held: Held) -> None:
+        """It is done, and whatever kept the migration waiting does not any more."""
 
         def finish(connection: Connection) -> None:
             chunks.finish(connection, held.claim)
             ledger.set_reason(connection, held.claim.migration_id, None)
 
         self._tools.database.call(finish)
-        self.held.remove(held)
         _log.info(Event("chunk_done", migration=held.claim.migration_id, chunk=held.claim.number))

@@ -2,7 +2,7 @@
 
 import click
 
-from orchestrator import flag
+from orchestrator import flag, jobs
 from orchestrator.command import session
 
 
@@ -78,4 +78,10 @@ def abort(yes: bool) -> None:
         flag.refuse_abort(migration)
         session.confirm(f"Every vector in {migration.table.new} will be lost. Go on?", yes)
         flag.abort(database, migration)
+        cancelled, left = jobs.cancel(database, settings, migration)
+    if cancelled:
+        click.echo(f"{len(cancelled)} jobs at the provider were cancelled.")
+    if left:
+        names = ", ".join(job.name or str(job.key) for job in left)
+        click.echo(f"the provider may still be at work on, and bill: {names}; cancel them there.")
     click.echo(f"migration {migration.id} is aborted; {migration.table} is as it was before `reembed start`.")

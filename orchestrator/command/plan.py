@@ -1,5 +1,6 @@
 """plan: what `start` would do, and what it would cost."""
 
+import math
 from collections.abc import Iterator, Sequence
 
 import click
@@ -46,6 +47,8 @@ def _plan_json(planned: Plan, findings: Sequence[Finding] = ()) -> dict[str, obj
         "order_column": planned.settings.backfill_order_column,
         "requests": load.requests,
         "seconds_at_quota": planned.seconds_at_quota,
+        "provider_mode": planned.settings.provider_mode,
+        "jobs": load.chunks if planned.by_jobs else 0,
         "storage": planned.settings.storage,
         "recommended_storage": planned.advice.storage,
         "storage_reason": planned.advice.reason,
@@ -63,15 +66,12 @@ def _plan_lines(planned: Plan, findings: Sequence[Finding]) -> list[str]:
     if price is None:
         cost = "unknown: set EMBED_PRICE_PER_MILLION_TOKENS"
     else:
-        cost = f"{price.of(load.tokens):,.2f} USD ({price})"
+        by_jobs = (
+            f", of which jobs cost {planned.settings.provider_job_price_share:.0%}" if planned.by_jobs else ""
+        )
+        cost = f"{planned.dollars:,.2f} USD ({price}{by_jobs})"
     column = planned.settings.backfill_order_column
     order = "of the keys" if column is None else f"chunks with the most {column} first"
-    seconds = planned.seconds_at_quota
-    quota = (
-        "none set: as fast as the provider answers"
-        if seconds is None
-        else f"{progress.duration(seconds)} at least"
-    )
     return [
         f"table       {table}: {table.old} stays as it is until cleanup, {table.new} is added{where}",
         f"model       {planned.settings.new_model}",
@@ -81,8 +81,7 @@ def _plan_lines(planned: Plan, findings: Sequence[Finding]) -> list[str]:
         f"chunks      {load.chunks:,} of {load.chunk_size:,} documents, in waves of {dispatch.WAVE:,}",
         f"order       {order}",
         f"broker      at most {load.broker_bytes(dispatch.OUTSTANDING) / 1e6:,.1f} MB in Redis at a time",
-        f"requests    about {load.requests:,}",
-        f"quota       {quota}",
+        *_requests(planned),
         f"storage     {_storage(planned)}",
         *_measured(planned),
         *(f"disk        {finding.what}" for finding in findings if finding.id == "disk.forecast"),
@@ -91,6 +90,24 @@ def _plan_lines(planned: Plan, findings: Sequence[Finding]) -> list[str]:
         "`reembed start` runs:",
         *(f"{statement};" for statement in planned.statements),
     ]
+
+
+def _requests(planned: Plan) -> list[str]:
+    """How the texts go to the provider, and what limits that."""
+    if planned.by_jobs:
+        jobs, at_once = planned.load.chunks, planned.settings.provider_jobs
+        rounds = math.ceil(jobs / at_once)
+        return [
+            f"jobs        about {jobs:,}, {at_once} at the provider at a time, each within a day: {rounds} days at the "
+            "most, hours as a rule"
+        ]
+    seconds = planned.seconds_at_quota
+    quota = (
+        "none set: as fast as the provider answers"
+        if seconds is None
+        else f"{progress.duration(seconds)} at least"
+    )
+    return [f"requests    about {planned.load.requests:,}", f"quota       {quota}"]
 
 
 def _storage(planned: Plan) -> str:

@@ -42,6 +42,7 @@ def _table(status: Status) -> str:
             f"{status.failed:,} refused",
         ),
         ("chunks", ", ".join(f"{count:,} {state}" for state, count in status.chunks.items())),
+        *_jobs(status),
         ("rate", rate),
         ("cost", _cost(status)),
         ("searches", f"read {status.active_column}" + _canary(status)),
@@ -67,6 +68,12 @@ def _table(status: Status) -> str:
     if status.waiting_for:
         rows.append(("waiting for", status.waiting_for))
     return "\n".join(f"{name:<12}{value}" for name, value in rows)
+
+
+def _jobs(status: Status) -> list[tuple[str, str]]:
+    if not status.jobs:
+        return []
+    return [("jobs", f"{status.jobs:,} at the provider, of {status.job_texts:,} texts")]
 
 
 def _cost(status: Status) -> str:

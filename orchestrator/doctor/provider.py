@@ -14,7 +14,7 @@ _NORM = 0.01
 
 
 def look(settings: Settings) -> Iterator[Finding]:
-    """Raises what checks.provider raises."""
+    """Raises what checks.provider and checks.jobs raise."""
     began = time.perf_counter()
     answer = checks.provider(settings)
     seconds = time.perf_counter() - began
@@ -31,6 +31,9 @@ def look(settings: Settings) -> Iterator[Finding]:
         f"{limits}.",
         "",
     )
+    if settings.provider_mode == "batch":
+        checks.jobs(settings)
+        yield Finding("provider.jobs", "info", "It has a Batch API, for PROVIDER_MODE=batch.", "")
     yield from _over("EMBED_REQUESTS_PER_MINUTE", settings.embed_requests_per_minute, heard.requests)
     yield from _over("EMBED_TOKENS_PER_MINUTE", settings.embed_tokens_per_minute, heard.tokens)
     norm = float(np.linalg.norm(answer.vectors[0]))

@@ -6,6 +6,7 @@ from orchestrator import checks, dispatch, start
 from orchestrator.doctor.finding import Finding
 from reembed import errors
 from reembed.database import catalog, connection, distances, fitness, ledger, table
+from reembed.embedding import jobs
 
 IDS: dict[type[errors.ReembedError], str] = {
     connection.DatabaseUnreachable: "database.unreachable",
@@ -46,6 +47,8 @@ IDS: dict[type[errors.ReembedError], str] = {
     errors.ProviderOverloaded: "provider.overloaded",
     errors.ProviderUnavailable: "provider.unavailable",
     errors.RequestRefused: "provider.refused",
+    jobs.NoJobs: "provider.no_jobs",
+    jobs.JobRefused: "provider.jobs_refused",
 }
 
 _LATER = "Nothing was changed; try again in a minute."

@@ -15,6 +15,8 @@ class Bill:
     """Of the old model: queries of judgements, and the old column that is kept fresh after the switch."""
     untold: bool = False
     """The provider reports no usage."""
+    saved: int = 0
+    """Of the new model's: so many are not paid for, because jobs cost less."""
 
 
 def of(connection: Connection, migration_id: int) -> Bill:

@@ -32,6 +32,7 @@ class Claim:
     first_id: str
     last_id: str
     documents: int
+    catch_up: bool = False
 
     @property
     def fence(self) -> dict[str, int]:

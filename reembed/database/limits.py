@@ -72,6 +72,11 @@ class Room:
     budget_reached: bool
     """A request was not sent for its sake, since it was set."""
 
+    @property
+    def free_tokens(self) -> int:
+        """What nobody has spent or set aside."""
+        return self.budget_tokens - self.spent_tokens - self.reserved_tokens
+
     def has_room(self, tokens: int) -> bool:
         """Whether there is room for a request once all that is in flight turns out to cost nothing."""
         return self.spent_tokens + tokens <= self.budget_tokens
@@ -152,3 +157,10 @@ def far_enough(connection: Connection, migration_id: int) -> bool:
     reason = FAR_ENOUGH.format(embedded=share["embedded"], documents=share["documents"], percent=percent)
     queries.run(connection, "pause_at_share", None, migration_id=migration_id, until=percent, reason=reason)
     return True
+
+
+def enough_with(connection: Connection, migration_id: int, texts: int) -> bool:
+    """Whether it will be far enough once so many more are embedded, and nothing is to be added to them."""
+    share = queries.one(connection, "share", None, migration_id=migration_id)
+    percent = share["until_percent"]
+    return percent is not None and 100 * (share["embedded"] + texts) >= percent * share["documents"]

@@ -267,7 +267,7 @@ UPDATE reembed.chunks c
    AND EXISTS (SELECT FROM reembed.migrations m WHERE m.id = c.migration_id
                   AND m.state NOT IN ('planned', 'paused', 'failed', 'cleaned', 'aborted')
                   AND (c.side = 'new' OR m.state <> 'cleaning'))
-RETURNING c.migration_id, c.side, c.number, c.attempt, c.first_id, c.last_id, c.documents
+RETURNING c.migration_id, c.side, c.number, c.attempt, c.first_id, c.last_id, c.documents, c.catch_up
 
 -- claim_next_chunk --
 -- Any chunk that has not struck, for a worker whose own does not fill its time
@@ -275,6 +275,8 @@ WITH free AS (
     SELECT number FROM reembed.chunks
      WHERE migration_id = %(migration_id)s AND side = %(side)s AND state = 'pending' AND strikes = 0
        AND (retry_at IS NULL OR retry_at <= clock_timestamp())
+       AND NOT EXISTS (SELECT FROM reembed.jobs j
+                        WHERE j.migration_id = chunks.migration_id AND j.number = chunks.number AND j.ended_at IS NULL)
        AND EXISTS (SELECT FROM reembed.migrations m WHERE m.id = migration_id
                       AND m.state NOT IN ('planned', 'paused', 'failed', 'cleaned', 'aborted')
                       AND (side = 'new' OR m.state <> 'cleaning'))
@@ -286,7 +288,7 @@ UPDATE reembed.chunks c
        started_at = coalesce(started_at, clock_timestamp()), retry_at = NULL, waiting_for = NULL
   FROM free
  WHERE c.migration_id = %(migration_id)s AND c.number = free.number
-RETURNING c.migration_id, c.side, c.number, c.attempt, c.first_id, c.last_id, c.documents
+RETURNING c.migration_id, c.side, c.number, c.attempt, c.first_id, c.last_id, c.documents, c.catch_up
 
 -- renew_lease --
 -- The heartbeat. No row: the chunk was rescued, or the migration does not want it any more
@@ -320,6 +322,65 @@ UPDATE reembed.chunks
        retry_at = CASE WHEN strikes < %(max_strikes)s
                        THEN clock_timestamp() + make_interval(secs => %(retry_seconds)s * 2 ^ (strikes - 1)) END
  WHERE migration_id = %(migration_id)s AND number = %(number)s AND attempt = %(attempt)s AND state = 'running'
+
+-- held_chunk --
+-- Fragment: this attempt still holds the chunk, and nobody takes it before this transaction ends
+held AS MATERIALIZED (
+    SELECT FROM reembed.chunks c
+     WHERE c.migration_id = %(migration_id)s AND c.number = %(number)s AND c.attempt = %(attempt)s AND c.state = 'running'
+       FOR UPDATE
+)
+
+-- lock_jobs --
+-- Who makes a job counts those that there are; nobody else makes one before this transaction ends
+SELECT FROM reembed.migrations WHERE id = %(migration_id)s FOR NO KEY UPDATE
+
+-- begin_job --
+-- Before the provider hears of it
+WITH {held}
+INSERT INTO reembed.jobs (migration_id, number, key, texts, reserved)
+SELECT %(migration_id)s, %(number)s, %(key)s, %(texts)s, %(reserved)s FROM held
+RETURNING id, key, name, texts, reserved, created_at
+
+-- name_job --
+-- The provider has it
+WITH {held}
+UPDATE reembed.jobs SET name = %(name)s WHERE id = %(job)s AND EXISTS (SELECT FROM held)
+
+-- end_job --
+-- All that it answered is committed, or it never was; and its bill takes the place of what was set aside, once
+WITH {held}, ended AS (
+    UPDATE reembed.jobs SET ended_at = clock_timestamp(), tokens = %(tokens)s, charged = %(charged)s
+     WHERE id = %(job)s AND ended_at IS NULL AND EXISTS (SELECT FROM held)
+    RETURNING migration_id, reserved, charged
+), billed AS (
+    UPDATE reembed.migrations m
+       SET reserved_tokens = m.reserved_tokens - e.reserved, spent_tokens = m.spent_tokens + e.charged
+      FROM ended e WHERE m.id = e.migration_id
+)
+SELECT EXISTS (SELECT FROM held) AS held
+
+-- open_job --
+-- What the provider has of a chunk
+SELECT id, key, name, texts, reserved, created_at FROM reembed.jobs
+ WHERE migration_id = %(migration_id)s AND number = %(number)s AND ended_at IS NULL
+
+-- open_jobs --
+-- What the provider has of a migration, the oldest first
+SELECT id, key, name, texts, reserved, created_at FROM reembed.jobs
+ WHERE migration_id = %(migration_id)s AND ended_at IS NULL ORDER BY id
+
+-- count_jobs --
+-- How many the provider has, of how many texts, and for how long it has had the oldest; and what the others were billed
+SELECT count(*) FILTER (WHERE ended_at IS NULL) AS jobs,
+       coalesce(sum(texts) FILTER (WHERE ended_at IS NULL), 0)::bigint AS texts,
+       extract(epoch FROM clock_timestamp() - min(created_at) FILTER (WHERE ended_at IS NULL))::float8 AS oldest_seconds,
+       coalesce(sum(tokens), 0)::bigint AS tokens
+  FROM reembed.jobs WHERE migration_id = %(migration_id)s
+
+-- job_has_ended --
+-- Whether nobody looks for it any more
+SELECT ended_at IS NOT NULL AS ended FROM reembed.jobs WHERE id = %(job)s
 
 -- rescue_chunks --
 -- Give back the chunks of dead workers, or fail those that used up their strikes by it
@@ -553,7 +614,8 @@ UPDATE reembed.migrations m
        budget_tokens = coalesce(%(tokens)s::bigint, m.budget_tokens),
        budget_reached = m.budget_reached AND %(usd)s::float8 IS NULL,
        spent_tokens = CASE WHEN m.budget_usd IS NOT NULL THEN m.spent_tokens ELSE (
-           SELECT coalesce(sum(c.tokens), 0) FROM reembed.chunks c WHERE c.migration_id = m.id AND c.side = 'new') END,
+           SELECT coalesce(sum(c.tokens), 0) FROM reembed.chunks c WHERE c.migration_id = m.id AND c.side = 'new') + (
+           SELECT coalesce(sum(j.charged), 0) FROM reembed.jobs j WHERE j.migration_id = m.id) END,
        until_percent = coalesce(%(until)s::float8, m.until_percent)
  WHERE m.id = %(migration_id)s
    AND ((%(usd)s::float8 IS NULL OR m.budget_usd IS NOT NULL)
@@ -604,12 +666,15 @@ UPDATE reembed.migrations SET state = 'paused', reason = %(reason)s, changed_at 
  WHERE id = %(migration_id)s AND state = 'backfilling' AND until_percent = %(until)s
 
 -- billed --
--- Tokens by the model whose provider billed them, for chunks and for judgements
-SELECT c.new + j.new AS new, c.old + j.old AS old, c.new = 0 AND c.embedded > 0 AS untold
+-- Tokens by the model whose provider billed them, for chunks, their jobs and judgements
+SELECT c.new + b.new + j.new AS new, c.old + j.old AS old, b.new - b.charged AS saved,
+       c.new + b.new = 0 AND c.embedded > 0 AS untold
   FROM (SELECT coalesce(sum(tokens) FILTER (WHERE side = 'new'), 0)::bigint AS new,
                coalesce(sum(tokens) FILTER (WHERE side = 'old'), 0)::bigint AS old,
                coalesce(sum(embedded) FILTER (WHERE side = 'new'), 0) AS embedded
           FROM reembed.chunks WHERE migration_id = %(migration_id)s) c,
+       (SELECT coalesce(sum(tokens), 0)::bigint AS new, coalesce(sum(charged), 0)::bigint AS charged
+          FROM reembed.jobs WHERE migration_id = %(migration_id)s) b,
        (SELECT coalesce(sum((report #>> '{{tokens,new}}')::bigint), 0)::bigint AS new,
                coalesce(sum((report #>> '{{tokens,old}}')::bigint), 0)::bigint AS old
           FROM reembed.validations WHERE migration_id = %(migration_id)s) j

@@ -184,6 +184,31 @@ CREATE TABLE reembed.chunks (
 CREATE TRIGGER check_transition BEFORE UPDATE OF state ON reembed.chunks
     FOR EACH ROW WHEN (OLD.state <> NEW.state) EXECUTE FUNCTION reembed.check_transition('chunk');
 
+-- A job at the provider's Batch API: texts of one chunk, answered within a day. The ledger knows of it before the provider
+-- does, so that none is paid for and forgotten
+CREATE TABLE reembed.jobs (
+    id            bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    migration_id  bigint NOT NULL,
+    number        integer NOT NULL,
+    -- Goes with the job to the provider. By it a job is found whose worker died before it could write down the name
+    key           uuid NOT NULL,
+    -- What the provider calls it; NULL: perhaps the provider has not heard of it
+    name          text,
+    texts         integer NOT NULL CHECK (texts > 0),
+    -- Of a budget: tokens set aside for it, in tokens of the full price
+    reserved      bigint NOT NULL,
+    -- Billed, and how many tokens of the full price that is; of one that has not ended nobody knows
+    tokens        bigint,
+    charged       bigint,
+    created_at    timestamptz NOT NULL DEFAULT clock_timestamp(),
+    ended_at      timestamptz,
+    FOREIGN KEY (migration_id, number) REFERENCES reembed.chunks ON DELETE CASCADE,
+    CHECK ((ended_at IS NULL) = (tokens IS NULL) AND (tokens IS NULL) = (charged IS NULL))
+);
+
+-- A chunk is asked about by one job at a time
+CREATE UNIQUE INDEX one_open_job_per_chunk ON reembed.jobs (migration_id, number) WHERE ended_at IS NULL;
+
 -- A document that the provider refuses, until its text or the model changes
 CREATE TABLE reembed.failures (
     migration_id bigint NOT NULL REFERENCES reembed.migrations ON DELETE CASCADE,

@@ -12,18 +12,11 @@ from typing import Self
 
 import httpx2
 import numpy as np
-import openai
 from numpy.typing import NDArray
 
 from reembed import errors, settings
-from reembed.embedding import announced, faults, wire
-
-# Seconds. A server that does not take a connection within this is not there
-_CONNECT_TIMEOUT = 10.0
-# Seconds that an idle connection is kept: a quota may space requests far apart, and TLS handshakes are dear
-_KEEP_ALIVE = 60.0
-# Base64 of vectors shrinks by a quarter, and unpacking it would cost as much CPU as all else here
-_HEADERS = {"Accept-Encoding": "identity"}
+from reembed.embedding import announced, wire
+from reembed.embedding.client import Client
 
 
 class Provider:
@@ -49,36 +42,21 @@ class Provider:
         `timeout_seconds` is how long the server may stay silent, `connections` how many requests may
         be in flight.
         """
-        self._model = model
-        self._api_key = endpoint.api_key.get_secret_value()
+        self.model = model
+        self.client = Client(endpoint, model.name, timeout_seconds=timeout_seconds, connections=connections)
         self._sends_dimensions = True
-        try:
-            url = httpx2.URL(endpoint.base_url)
-        except httpx2.InvalidURL as error:
-            raise errors.ProviderUnreachable(base_url="an invalid address", reason=error) from None
-        self._base_url = str(url.copy_with(userinfo=b"", query=None))
-        if not (self._api_key and self._api_key.isascii() and self._api_key.isprintable()):
-            reason = "it is empty, or no header can hold it: look for a line break at its end"
-            raise errors.ProviderRefusedKey(base_url=self._base_url, reason=reason)
-        timeout = httpx2.Timeout(timeout_seconds, connect=min(timeout_seconds, _CONNECT_TIMEOUT))
-        limits = httpx2.Limits(
-            max_connections=connections, max_keepalive_connections=connections, keepalive_expiry=_KEEP_ALIVE
-        )
-        self._client = openai.OpenAI(
-            base_url=url,
-            api_key=self._api_key,
-            max_retries=0,
-            timeout=timeout,
-            default_headers=_HEADERS,
-            http_client=openai.DefaultHttpxClient(timeout=timeout, limits=limits),
-        )
+
+    @property
+    def dimensions(self) -> int | None:
+        """What a request says about the width of vectors; None where the server is known not to take it."""
+        return self.model.dimensions if self._sends_dimensions else None
 
     def embed_documents(self, texts: Sequence[str]) -> wire.Embedded:
         """The vectors of the texts, (texts, dimensions), each with the model's document prefix before it.
 
         At least one text; one request.
         """
-        return self._embed([self._model.document_prefix + text for text in texts])
+        return self._embed([self.model.document_prefix + text for text in texts])
 
     def embed_query(self, text: str) -> NDArray[np.float32]:
         """The vector of a query, (dimensions,), with the model's query prefix before it."""
@@ -87,10 +65,10 @@ class Provider:
 
     def embed_queries(self, texts: Sequence[str]) -> wire.Embedded:
         """The vectors of the queries, (queries, dimensions), and what they cost. At least one query; one request."""
-        return self._embed([self._model.query_prefix + text for text in texts])
+        return self._embed([self.model.query_prefix + text for text in texts])
 
     def close(self) -> None:
-        self._client.close()
+        self.client.close()
 
     def __enter__(self) -> Self:
         return self
@@ -106,29 +84,20 @@ class Provider:
         Only an answer proves that leaving it out was what mattered: a refusal may name it in passing. Threads
         that find out at the same time find out the same.
         """
-        if not self._sends_dimensions:
-            return self._request(texts, None)
+        dimensions = self.dimensions
         try:
-            return self._request(texts, self._model.dimensions)
+            return self._request(texts, dimensions)
         except errors.RequestRefused as refusal:
-            if "dimension" not in str(refusal).lower():
+            if dimensions is None or "dimension" not in str(refusal).lower():
                 raise
         embedded = self._request(texts, None)
         self._sends_dimensions = False
         return embedded
 
     def _request(self, texts: Sequence[str], dimensions: int | None) -> wire.Embedded:
-        body = wire.encode(texts, self._model.name, dimensions)
-        try:
-            answer = self._client.post("/embeddings", content=body, cast_to=httpx2.Response)
-        # Their tracebacks quote the request and the answer: ours stand alone
-        except openai.APIStatusError as error:
-            asked = faults.Asked(self._base_url, self._model.name, self._api_key, texts)
-            raise faults.of_answer(
-                error.status_code, error.response.headers, error.response.content, asked
-            ) from None
-        except openai.APIConnectionError as error:
-            raise faults.of_silence(error, self._base_url) from None
-        embedded = wire.decode(answer.content, len(texts), self._model)
+        body = wire.encode(texts, self.model.name, dimensions)
+        with self.client.asking(texts):
+            answer = self.client.openai.post("/embeddings", content=body, cast_to=httpx2.Response)
+        embedded = wire.decode(answer.content, len(texts), self.model)
         limits = announced.read(answer.headers)
         return embedded if limits is announced.NOTHING else dataclasses.replace(embedded, limits=limits)

@@ -55,11 +55,17 @@ def encode(texts: Sequence[str], model: str, dimensions: int | None) -> bytes:
 def decode(body: bytes, texts: int, model: settings.Model) -> Embedded:
     """The vectors in the answer to a request of so many texts.
 
-    Raises errors.ProviderUnavailable for half a body, errors.ProviderAnsweredWrongly for an answer that no
-    text explains, and errors.RequestRefused for a zero vector: a model may know no word of one text, cosine
-    has no use for its vector, and the others are sound.
+    Raises errors.ProviderUnavailable for half a body, and what `read` raises.
     """
-    answer = _parse(body)
+    return read(_parse(body), texts, model)
+
+
+def read(answer: Any, texts: int, model: settings.Model) -> Embedded:
+    """The vectors in an answer that was parsed already.
+
+    Raises errors.ProviderAnsweredWrongly for an answer that no text explains, and errors.RequestRefused for a zero
+    vector: a model may know no word of one text, cosine has no use for its vector, and the others are sound.
+    """
     try:
         rows = _in_order(answer["data"], texts)
         vectors = np.frombuffer(bytearray().join([_row(row, model.dimensions) for row in rows]), _FLOAT)

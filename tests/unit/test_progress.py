@@ -106,7 +106,8 @@ def status(**fields: object) -> progress.Status:
         "lag_seconds": None, "old_hidden": 0, "old_stale": 0, "tokens": 0,
         "cost_usd": None, "price_as_of": None, "budget_usd": None, "until_percent": None,
         "documents_per_second": 125.0, "eta_seconds": 60.0, "waiting_for": None, "index_progress": None,
-        "active_column": "embedding", "canary_percent": 0, "searches": {}, "shadow": None, "last_decision": None,
+        "jobs": 0, "job_texts": 0,
+            "active_column": "embedding", "canary_percent": 0, "searches": {}, "shadow": None, "last_decision": None,
     }  # fmt: skip
     return progress.Status(**(whole | fields))  # type: ignore[arg-type]
 
