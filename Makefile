@@ -28,11 +28,12 @@ $(VENV)/.ready: pyproject.toml
 demo: setup ## a whole migration on real documents, nothing to install or configure
 	@$(BIN)/reembed demo --documents $(DOCUMENTS)
 
-# Against the environment's database, or the one in .env; without any, against an embedded one
+# Against the environment's database, or the one in .env; without any, against an embedded one. What the environment lacks is
+# said once, before anything starts
 up: export PATH := $(CURDIR)/$(BIN):$(PATH)
 up: setup ## all processes of an installation, until Ctrl-C: make up WORKERS=4
-	@if [ -n "$$DATABASE_URL" ] || grep -qs '^DATABASE_URL=.' .env; \
-	then exec honcho start -c worker=$(WORKERS); \
+	@if [ -n "$$DATABASE_URL" ] || grep -Eqs "^DATABASE_URL=['\"]?[^'\"]" .env; \
+	then honcho run python -m config && exec python -m orchestrator.processes --workers $(WORKERS); \
 	else exec python -m orchestrator.demo.up --workers $(WORKERS) --documents $(DOCUMENTS); fi
 
 test: setup ## every test, on an embedded Postgres and Redis, with real workers, in three processes
@@ -64,6 +65,10 @@ pins: ## what the image installs, for its Python: make pins PYTHON=python3.12
 	$(VENV)-pins/bin/python -m pip install --quiet '.[application,tracing]'
 	(echo '# What the image installs, version by version: make pins PYTHON=python3.12'; \
 	  $(VENV)-pins/bin/python -m pip freeze --exclude reembed) > deploy/constraints.txt
+	rm -rf $(VENV)-pins && $(PYTHON) -m venv $(VENV)-pins
+	$(VENV)-pins/bin/python -m pip install --quiet hatchling
+	(echo '# What builds our wheel for the image: make pins PYTHON=python3.12'; \
+	  $(VENV)-pins/bin/python -m pip freeze) > deploy/build-constraints.txt
 	rm -rf $(VENV)-pins
 
 screenshots: setup ## pictures of the report for docs/, with Chromium

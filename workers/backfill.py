@@ -18,6 +18,7 @@ from reembed.database import chunks, faults, ledger, limits
 from reembed.database.connection import Connection, in_one_line
 from reembed.events import Event
 from workers import logs, sides, tracing
+from workers.attempt import Attempt
 from workers.jobs import proceeding, waiting
 from workers.loop import Loop
 from workers.telling import TO_NOBODY, Telling
@@ -49,10 +50,11 @@ def embed_chunk(tools: Tools, migration_id: int, number: int, telling: Telling =
     model = sides.model(environment, migration, claim.side)
     if model is None:
         return put_off(tools, claim, sides.NO_OLD_MODEL, environment.rerun_failed_every_seconds)
-    loop = Loop(tools, migration, claim, model, telling)
+    attempt = Attempt(migration, claim, model)
+    loop = Loop(tools, attempt, telling)
     with tracing.span("embed chunk", migration=migration_id, chunk=number, attempt=claim.attempt) as told:
         told["became"] = became = _run(
-            tools, migration, loop, lambda: proceeding.proceed(tools, migration, claim, model, telling)
+            tools, migration, loop, lambda: proceeding.proceed(tools, attempt, telling)
         )
     for left in loop.taking.left:
         _give_back(tools, left)

@@ -1,14 +1,20 @@
 """What a person sees at a terminal of 80 columns, and what Ctrl-C does there. Nobody works at this installation."""
 
+import os
 import re
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 
 import pytest
 from psycopg import sql
 
-from orchestrator.embedded import ports
+from orchestrator.embedded import ports, process
 from tests import installation, terminal
 from tests.installation import Installation
+from tests.terminal import Terminal
+
+COLUMNS = 80
+REEMBED = f"{sys.executable} -m reembed"
 
 
 @pytest.fixture(scope="module")
@@ -21,6 +27,13 @@ def deserted(new_installation: Callable[..., Installation]) -> Installation:
     return made
 
 
+@pytest.fixture
+def person(deserted: Installation) -> Iterator[Terminal]:
+    environment = {**os.environ, **deserted.environment}
+    with terminal.opened(process.CHECKOUT, environment, kind="xterm", columns=COLUMNS) as opened:
+        yield opened
+
+
 def test_start_says_where_there_is_no_worker(deserted: Installation) -> None:
     again = deserted.reembed("start")
     assert (again.code, again.err) == (0, "")
@@ -31,47 +44,55 @@ def test_start_says_where_there_is_no_worker(deserted: Installation) -> None:
     )
 
 
-def test_a_reason_to_wait_stands_whole_below_a_bar_that_stays_whole(deserted: Installation) -> None:
-    with terminal.reembed(deserted.environment, "start", "--wait") as seen:
-        seen.wait_for("waiting: no worker").wait_for("-Q reembed.embed`")
-        code = seen.interrupt()
+def test_a_reason_to_wait_stands_whole_below_a_bar_that_stays_whole(person: Terminal) -> None:
+    person.type(f"{REEMBED} start --wait")
+    person.wait_for("waiting: no worker", 30)
+    person.ctrl_c()
+    person.wait_for("gives it up", 30)
     # As it was drawn last
-    bar, *reason, said = seen.shown[seen.shown.rindex("backfilling ") :].splitlines()
+    bar, *reason, said, _ = person.text[person.text.rindex("backfilling ") :].split("\n")
     assert re.fullmatch(r"backfilling ━{20,40} +0/60 0\.0 a second 0:00:\d\d *", bar)
-    assert len(bar) <= terminal.COLUMNS - 1
+    assert len(bar) < COLUMNS
     assert re.fullmatch(
         r"waiting: no worker has taken a chunk for \d+ s; start one with "
         r"`celery -A config\.celery_app worker -Q reembed\.embed`",
         " ".join(line.strip() for line in reason if line),
     )
     # And nobody is said to go on
-    assert code == 3
     assert said == (
         "No worker answers over the broker. `reembed status` shows where the migration stands, "
         "`reembed abort` gives it up."
     )
+    assert person.run("", 30)[0] == 3
 
 
-def test_ctrl_c_is_the_way_out_of_watching(deserted: Installation) -> None:
-    with terminal.reembed(deserted.environment, "status", "--watch") as seen:
-        code = seen.wait_for("backfilling").interrupt()
+def test_ctrl_c_is_the_way_out_of_watching(person: Terminal) -> None:
+    person.type(f"{REEMBED} status --watch")
+    person.wait_for("backfilling", 30)
+    person.ctrl_c()
+    code, _ = person.run("", 30)
     assert code == 0
-    assert "interrupted" not in seen.shown
+    assert "reembed:" not in person.text
 
 
-def test_ctrl_c_is_the_way_out_of_telling_prometheus(deserted: Installation) -> None:
+def test_ctrl_c_is_the_way_out_of_telling_prometheus(person: Terminal) -> None:
     with ports.reserve() as reserved:
-        port = ports.number(reserved)
-        with terminal.reembed(deserted.environment, "metrics", "--port", str(port)) as seen:
-            code = seen.wait_for("/metrics").interrupt()
-    assert (code, seen.shown) == (0, f"http://127.0.0.1:{port}/metrics\n")
+        person.type(f"{REEMBED} metrics --port {ports.number(reserved)}")
+        person.wait_for("/metrics", 30)
+        person.ctrl_c()
+        code, _ = person.run("", 30)
+    assert code == 0
+    assert "reembed:" not in person.text
 
 
-def test_a_question_that_is_not_answered_ends_its_line(deserted: Installation) -> None:
-    with terminal.reembed(deserted.environment, "abort") as seen:
-        code = seen.wait_for("[y/N]: ").interrupt()
-    assert (code, seen.shown) == (
-        3,
-        "Every vector in embedding_v2 will be lost. Go on? [y/N]: \nreembed: interrupted; nothing was changed.\n",
+def test_a_question_that_is_not_answered_ends_its_line(person: Terminal, deserted: Installation) -> None:
+    person.type(f"{REEMBED} abort")
+    person.wait_for(r"\[y/N\]: $", 30)
+    person.ctrl_c()
+    person.wait_for(r"changed\.\n", 30)
+    assert person.text.endswith(
+        "Every vector in embedding_v2 will be lost. Go on? [y/N]: ^C\n"
+        "reembed: interrupted; nothing was changed.\n"
     )
+    assert person.run("", 30)[0] == 3
     assert deserted.status()["state"] == "backfilling"

@@ -16,9 +16,8 @@ from reembed import errors
 from reembed.database import bills, chunks, failures, jobs, ledger, limits
 from reembed.database.connection import Connection
 from reembed.database.ledger import Migration
-from reembed.database.limits import Budget
 from reembed.embedding.jobs import Jobs
-from tests import installation, waiting
+from tests import installation, steps, waiting
 from workers import backfill
 from workers.jobs import submitting
 from workers.jobs.answers import Answers
@@ -490,21 +489,11 @@ def test_an_open_job_is_followed_whatever_the_mode_is_by_now_and_nobody_takes_it
     assert wrong(database) == []
 
 
-def limited(
-    database: Connection, migration: Migration, *, tokens: int | None = None, until: float | None = None
-) -> Migration:
-    """The migration within these limits: a dollar buys a token."""
-    ledger.change_state(database, migration, "paused")
-    budget = Budget(float(tokens), tokens) if tokens else None
-    resume.resume(database, ledger.get(database, migration.id), budget=budget, until=until)
-    return ledger.get(database, migration.id)
-
-
 def test_a_job_costs_its_share_of_the_price_in_the_budget_and_on_the_bill(
     database: Connection, batch: Settings, migration: Migration, provider: EmbeddingServer
 ) -> None:
     before = provider.usage()[MODEL]["tokens"]
-    migration = limited(database, migration, tokens=100_000)
+    migration = steps.limited(database, migration, tokens=100_000)
     assert embed_once(batch, migration).startswith("waits")
     set_aside = limits.room(database, migration.id)
     assert set_aside.reserved_tokens >= sum(map(len, FIRST)) / 2
@@ -527,7 +516,7 @@ def test_a_job_is_no_larger_than_the_budget_and_the_migration_pauses_where_nothi
     before = provider.usage()[MODEL]["tokens"]
     # For two texts by their bytes, at half the price
     budget = sum(len(text) + 2 for text in FIRST[:2]) // 2 + 1
-    migration = limited(database, migration, tokens=budget)
+    migration = steps.limited(database, migration, tokens=budget)
     became = embed(batch, migration)
     assert became.startswith("put off: The budget of")
     assert ledger.get(database, migration.id).state == "paused"
@@ -539,7 +528,7 @@ def test_a_job_is_no_larger_than_the_budget_and_the_migration_pauses_where_nothi
 def test_no_job_is_made_beyond_what_is_to_be_embedded_before_a_look(
     database: Connection, batch: Settings, migration: Migration, provider: EmbeddingServer
 ) -> None:
-    migration = limited(database, migration, until=40)
+    migration = steps.limited(database, migration, until=40)
     provider.hold_jobs(600)
     assert embed_once(batch, migration, 1).startswith("waits: job")
     assert embed_once(batch, migration, 2).startswith("waits: enough for --until is at the provider")
@@ -636,7 +625,7 @@ def test_a_job_that_is_not_at_the_provider_is_charged_only_if_it_ever_was(
     database: Connection, batch: Settings, migration: Migration, provider: EmbeddingServer, known: bool
 ) -> None:
     before = provider.usage()[MODEL]["tokens"]
-    migration = limited(database, migration, tokens=100_000)
+    migration = steps.limited(database, migration, tokens=100_000)
     claim = chunks.claim(database, migration.id, 1, owner="me", lease_seconds=30, max_strikes=5)
     assert claim is not None
     lost = jobs.begin(database, claim, uuid.uuid4(), texts=5, reserve=1_000, most=1)

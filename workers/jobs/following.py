@@ -5,10 +5,11 @@ import logging
 import math
 import tempfile
 
-from reembed import errors, settings
-from reembed.database import chunks, jobs, ledger
+from reembed import errors
+from reembed.database import jobs
 from reembed.embedding.jobs import Job, JobRefused, Jobs
 from reembed.events import Event
+from workers.attempt import Attempt
 from workers.jobs import waiting
 from workers.jobs.answers import Answers
 from workers.jobs.keeping import Keeper, Leaving
@@ -29,19 +30,16 @@ class Following:
     def __init__(
         self,
         tools: Tools,
-        migration: ledger.Migration,
-        claim: chunks.Claim,
-        model: settings.Model,
+        attempt: Attempt,
         telling: Telling,
     ) -> None:
         self._tools = tools
-        self._migration = migration
-        self._claim = claim
-        self._model = model
+        self._attempt = attempt
+        self._claim = attempt.claim
         self._telling = telling
-        self._provider = tools.provider(model, claim.side)
+        self._provider = tools.provider(attempt.model, attempt.claim.side)
         self._jobs = Jobs(self._provider)
-        self._keeper = Keeper(tools, claim)
+        self._keeper = Keeper(tools, attempt.claim)
 
     def follow(self, job: jobs.Open) -> int:
         """Returns once the job has ended, and all that is of use in it is committed: how many vectors it gave.
@@ -85,7 +83,7 @@ class Following:
                 self._keeper.aside(functools.partial(self._jobs.download, name, file))
             answers = self._keeper.aside(lambda: Answers(file, self._provider))
             if answers.vectors:
-                loop = Loop(self._tools, self._migration, self._claim, self._model, self._telling, answers)
+                loop = Loop(self._tools, self._attempt, self._telling, answers)
                 loop.run()
                 if loop.taking.left:
                     raise Leaving

@@ -10,13 +10,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from reembed import errors, settings
-from reembed.database import chunks, jobs, ledger, limits
+from reembed import errors
+from reembed.database import jobs, limits
 from reembed.embedding import job_lines
 from reembed.embedding.bisection import HARMLESS
 from reembed.embedding.jobs import MOST_BYTES, MOST_TEXTS, Jobs
 from reembed.events import Event
 from workers import asking, batches, budget
+from workers.attempt import Attempt
 from workers.duplicates import Duplicates
 from workers.jobs import waiting
 from workers.jobs.keeping import Keeper
@@ -39,17 +40,13 @@ class _Written:
 class Submitting:
     """Of one attempt at a chunk."""
 
-    def __init__(
-        self, tools: Tools, migration: ledger.Migration, claim: chunks.Claim, model: settings.Model
-    ) -> None:
+    def __init__(self, tools: Tools, attempt: Attempt) -> None:
         self._tools = tools
         self._call = tools.database.call
-        self._migration = migration
-        self._claim = claim
-        self._model = model
-        self._provider = tools.provider(model, claim.side)
+        self._migration, self._claim, self._model = attempt.migration, attempt.claim, attempt.model
+        self._provider = tools.provider(attempt.model, attempt.claim.side)
         self._jobs = Jobs(self._provider)
-        self._keeper = Keeper(tools, claim)
+        self._keeper = Keeper(tools, attempt.claim)
 
     def submit(self) -> None:
         """Returns where so little is pending that it is better asked for now; otherwise raises waiting.Waiting.
