@@ -7,6 +7,7 @@ WORKERS ?= 2
 PYTEST ?=
 SECONDS ?= 120
 SEED ?= 1
+JOBS ?=
 BENCH ?=
 
 .DEFAULT_GOAL := help
@@ -27,11 +28,12 @@ $(VENV)/.ready: pyproject.toml
 demo: setup ## a whole migration on real documents, nothing to install or configure
 	@$(BIN)/reembed demo --documents $(DOCUMENTS)
 
-# Against the environment's database, or the one in .env; without any, against an embedded one
+# Against the environment's database, or the one in .env; without any, against an embedded one. What the environment lacks is
+# said once, before anything starts
 up: export PATH := $(CURDIR)/$(BIN):$(PATH)
 up: setup ## all processes of an installation, until Ctrl-C: make up WORKERS=4
-	@if [ -n "$$DATABASE_URL" ] || grep -qs '^DATABASE_URL=.' .env; \
-	then exec honcho start -c worker=$(WORKERS); \
+	@if [ -n "$$DATABASE_URL" ] || grep -Eqs "^DATABASE_URL=['\"]?[^'\"]" .env; \
+	then honcho run python -m config && exec python -m orchestrator.processes --workers $(WORKERS); \
 	else exec python -m orchestrator.demo.up --workers $(WORKERS) --documents $(DOCUMENTS); fi
 
 test: setup ## every test, on an embedded Postgres and Redis, with real workers, in three processes
@@ -52,8 +54,8 @@ format: setup ## let ruff put things in order
 bench: setup ## every figure that the documents state; BENCH=--quick for a look
 	@$(BIN)/python -m benchmarks $(BENCH)
 
-chaos: setup ## a migration under fire: make chaos SECONDS=600 SEED=1
-	$(BIN)/python -m tests.chaos --seconds $(SECONDS) --seed $(SEED)
+chaos: setup ## a migration under fire: make chaos SECONDS=600 SEED=1, JOBS=1 for PROVIDER_MODE=batch
+	$(BIN)/python -m tests.chaos --seconds $(SECONDS) --seed $(SEED) $(if $(JOBS),--by-jobs)
 
 docs: setup ## the documents as a site, in docs/_build/html; a link that leads nowhere fails
 	$(BIN)/sphinx-build -q -W --keep-going -b html docs docs/_build/html
@@ -63,6 +65,10 @@ pins: ## what the image installs, for its Python: make pins PYTHON=python3.12
 	$(VENV)-pins/bin/python -m pip install --quiet '.[application,tracing]'
 	(echo '# What the image installs, version by version: make pins PYTHON=python3.12'; \
 	  $(VENV)-pins/bin/python -m pip freeze --exclude reembed) > deploy/constraints.txt
+	rm -rf $(VENV)-pins && $(PYTHON) -m venv $(VENV)-pins
+	$(VENV)-pins/bin/python -m pip install --quiet hatchling
+	(echo '# What builds our wheel for the image: make pins PYTHON=python3.12'; \
+	  $(VENV)-pins/bin/python -m pip freeze) > deploy/build-constraints.txt
 	rm -rf $(VENV)-pins
 
 screenshots: setup ## pictures of the report for docs/, with Chromium

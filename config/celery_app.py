@@ -7,9 +7,11 @@ messages are small, may be lost or doubled, and no result is kept.
 import functools
 import logging
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+import click
 from celery import Celery, signals
 from kombu import Exchange, Queue
 
@@ -26,6 +28,8 @@ CONTROL_QUEUE = "reembed.control"
 _VISIBILITY_TIMEOUT = 3600
 # No other application's messages, however many share this Redis
 _KEY_PREFIX = "reembed:"
+
+_Answer = TypeVar("_Answer")
 
 
 def configuration(settings: Settings) -> dict[str, Any]:
@@ -121,17 +125,42 @@ def _transport_options(settings: Settings) -> dict[str, Any]:
     }
 
 
-def _settings_or_exit() -> Settings:
+def _or_exit(ask: Callable[[], _Answer]) -> _Answer:
     """A worker, beat or Flower that is started with a wrong environment says so in one line."""
     try:
-        return Settings.load()
+        return ask()
     except errors.Usage as error:
         sys.stderr.write(f"reembed: {error}\n")
         raise SystemExit(error.exit_code) from None
 
 
+def _settings_or_exit() -> Settings:
+    return _or_exit(Settings.load)
+
+
+def _loaded_by_flower() -> bool:
+    """Celery's command loads the application before it runs the part of it that was asked for."""
+    command = click.get_current_context(silent=True)
+    return command is not None and command.invoked_subcommand == "flower"
+
+
+def _guard_flower() -> None:
+    # Here, so that no other process loads Flower's modules
+    from config import flower_access
+
+    flower_access.close_metrics()
+    # Sent by Flower when it has read its options and does not listen yet
+    signals.import_modules.connect(lambda **_: _or_exit(flower_access.check_options), weak=False)
+    # Tornado has made its handler by then, and none of the signals below is sent
+    signals.import_modules.connect(lambda **_: _format_logs(logging.getLogger()), weak=False)
+
+
 app = Celery("reembed", loader="config.result_backend:Loader")
 app.add_defaults(lambda: configuration(_settings_or_exit()))
+
+
+if _loaded_by_flower():
+    _guard_flower()
 
 
 @signals.celeryd_init.connect
@@ -144,14 +173,6 @@ def _begin_logs(**_: Any) -> None:
 @signals.after_setup_task_logger.connect
 def _format_logs(logger: logging.Logger, **_: Any) -> None:
     logs.put_in_order(logger, _settings_or_exit().log_format)
-
-
-@signals.import_modules.connect
-def _format_logs_of_flower(**_: Any) -> None:
-    """It lets Tornado make its handler, and has none of the signals above."""
-    root = logging.getLogger()
-    if any(type(handler.formatter).__module__ == "tornado.log" for handler in root.handlers):
-        logs.put_in_order(root, _settings_or_exit().log_format)
 
 
 @functools.cache

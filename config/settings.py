@@ -14,6 +14,8 @@ Pooler = Literal["none", "transaction"]
 LogFormat = Literal["logfmt", "json"]
 ProviderMode = Literal["direct", "batch"]
 
+_REDIS = ("redis://", "rediss://")
+
 
 class Settings(settings.Settings):
     """The environment of workers, orchestrator and command."""
@@ -152,8 +154,12 @@ class Settings(settings.Settings):
     def load(cls) -> Self:
         """Read the environment. Raises InvalidSetting."""
         loaded = super().load()
-        if not loaded.result_backend.startswith(("redis://", "rediss://")):
-            problem = "is not a redis:// URL, and chords are counted in Redis whatever the broker is"
+        if not (loaded.broker_is_rabbitmq or loaded.broker.startswith(_REDIS)):
+            problem = "is no URL of Redis (redis://, rediss://) or RabbitMQ (amqp://, amqps://)"
+            raise settings.InvalidSetting(name="CELERY_BROKER_URL", problem=problem)
+        if not loaded.result_backend.startswith(_REDIS):
+            wrong = "is not set" if loaded.celery_result_backend is None else "is not a redis:// URL"
+            problem = f"{wrong}, and chords are counted in Redis whatever the broker is"
             raise settings.InvalidSetting(name="CELERY_RESULT_BACKEND", problem=problem)
         if loaded.pooled and loaded.database_direct_url is None:
             problem = "is not set, and the control worker needs sessions of its own beside DATABASE_POOLER=transaction"

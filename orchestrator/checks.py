@@ -45,6 +45,13 @@ class SameModel(errors.Usage):
     """
 
 
+class SameAsOld(errors.Usage):
+    """EMBED_MODEL and OLD_EMBED_MODEL are the same, {model}, so there is nothing to move.
+
+    Set EMBED_MODEL to the new model; to have every vector made anew by this one, unset OLD_EMBED_MODEL.
+    """
+
+
 class MayNotInstall(errors.Usage):
     """The database role {role} may not create the schema reembed in {database}, where the ledger is kept.
 
@@ -99,10 +106,8 @@ def slices(connection: Connection, settings: Settings, found: catalog.Descriptio
     """That VALIDATION_SLICE_COLUMN, where it is set, is there. Raises fitness.NoColumn."""
     column = settings.validation_slice_column
     if column is not None and column not in found.columns:
-        names = ", ".join(catalog.column_names(connection, found.table))
-        raise fitness.NoColumn(
-            table=found.table, column=column, columns=names, variable="VALIDATION_SLICE_COLUMN"
-        )
+        names = catalog.column_names(connection, found.table)
+        raise fitness.no_column(str(found.table), column, names, "VALIDATION_SLICE_COLUMN")
 
 
 def governor(connection: Connection, settings: Settings, found: catalog.Description) -> None:
@@ -156,12 +161,16 @@ def width(connection: Connection, settings: Settings, found: catalog.Description
 
 
 def something_to_do(connection: Connection, settings: Settings, found: catalog.Description) -> None:
-    """That there are documents, of another model. Raises NoDocuments, SameModel."""
+    """That there are documents, of another model. Raises NoDocuments, SameModel, SameAsOld."""
     if found.is_empty:
         raise NoDocuments(table=found.table)
     before = ledger.last_cleaned(connection, found.table)
     if before is not None and before.new_model == settings.new_model:
         raise SameModel(column=found.table.old, model=before.new_model)
+    # Two servers may give one name to different models
+    same_server = settings.old_endpoint.base_url.rstrip("/") == settings.new_endpoint.base_url.rstrip("/")
+    if same_server and settings.old_model(found.old_dimensions) == settings.new_model:
+        raise SameAsOld(model=settings.new_model)
 
 
 OF_A_NEW_MIGRATION: tuple[Check, ...] = (free_names, width, something_to_do)

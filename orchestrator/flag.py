@@ -1,7 +1,7 @@
 """The flag's life after the judgement: switch, roll back, clean up; and abort, for a migration that is given up."""
 
 from config.settings import Settings
-from orchestrator import gate, homecoming
+from orchestrator import gate, homecoming, over
 from reembed import errors
 from reembed.database import (
     building,
@@ -59,8 +59,11 @@ def switch(
 
     To lower the share, also from all of them, needs no judgement. Returns what was overridden by `force`.
 
-    Raises gate.NotReady, gate.ChangedSince, ledger.WrongState.
+    Raises gate.NotReady, gate.ChangedSince, ledger.WrongState; what `over` raises of one that needs no switch any more.
     """
+    over.refuse_aborted(migration, "switch")
+    over.refuse_cleaned(migration)
+    over.refuse_switched(migration, percent)
     lowered = percent < (100 if migration.state == "switched" else migration.canary_percent)
     overridden = None if lowered else _pass(connection, migration, settings, force)
     with connection.transaction():
@@ -85,8 +88,9 @@ def _pass(connection: Connection, migration: Migration, settings: Settings, forc
 def rollback(connection: Connection, migration: Migration) -> documents.OldPending:
     """Searches go back to the old column within a second; those of a canary do, too.
 
-    Returns the documents that suffer from it. Raises NotSwitched, NoWayBack.
+    Returns the documents that suffer from it. Raises NotSwitched, NoWayBack, over.NothingThere.
     """
+    over.refuse_aborted(migration, "roll back")
     if migration.state in ("cleaning", "cleaned"):
         raise NoWayBack(migration=migration.id, state=migration.state)
     if migration.state != "switched" and not migration.canary_percent:
@@ -105,8 +109,8 @@ def cleanup(
 ) -> None:
     """Drop the old column and give its name to the new one: from here on there is no way back.
 
-    Raises NotSwitched, StillPending, columns.ViewsInTheWay, locking.TableBusy; nothing has changed then. With a
-    companion it takes its time, and can be interrupted and taken up again: what homecoming.bring_home raises.
+    Raises what refuse_cleanup raises, and locking.TableBusy; nothing has changed then. With a companion it takes its
+    time, and can be interrupted and taken up again: what homecoming.bring_home raises.
     """
     found = refuse_cleanup(connection, migration)
     if migration.table.companion:
@@ -127,8 +131,10 @@ def cleanup(
 def refuse_cleanup(connection: Connection, migration: Migration) -> tuple[str, ...]:
     """The old column's indexes, if it may be dropped; none where it is gone already, and vectors are on their way home.
 
-    Raises NotSwitched, StillPending, columns.ViewsInTheWay.
+    Raises NotSwitched, StillPending, columns.ViewsInTheWay, over.CleanedAlready, over.NothingThere.
     """
+    over.refuse_aborted(migration, "clean up")
+    over.refuse_cleaned(migration)
     if migration.state == "cleaning":
         return ()
     if migration.state != "switched":
@@ -147,7 +153,7 @@ def refuse_pending(connection: Connection, migration: Migration) -> None:
 def abort(connection: Connection, migration: Migration) -> None:
     """Drop what `start` added. Workers that are at it notice at their next write.
 
-    Raises TooLate, CanaryOut, locking.TableBusy; nothing has changed then.
+    Raises TooLate, CanaryOut, over.AbortedAlready, locking.TableBusy; nothing has changed then.
     """
     refuse_abort(migration)
     building.cancel(connection, migration.table)
@@ -161,10 +167,11 @@ def abort(connection: Connection, migration: Migration) -> None:
 
 
 def refuse_abort(migration: Migration) -> None:
-    """Raises TooLate, CanaryOut."""
+    """Raises TooLate, CanaryOut, over.AbortedAlready."""
+    over.refuse_aborted(migration, "abort")
     if migration.canary_percent:
         raise CanaryOut(migration=migration.id, percent=migration.canary_percent)
-    if migration.state in ("switched", "cleaning", "cleaned", "aborted"):
+    if migration.state in ("switched", "cleaning", "cleaned"):
         raise TooLate(migration=migration.id, state=migration.state)
 
 

@@ -135,7 +135,10 @@ def status(connection: Connection, migration: Migration, prices: Prices = UNKNOW
     lag, old_pending = None, NOTHING_OLD
     if migration.state in _BACKFILL:
         total, pending = counts.documents, counts.remaining
-    elif migration.state in _OVER:
+    elif migration.state == "aborted":
+        # Whatever was embedded went with the new column
+        total, pending = counts.documents, max(counts.documents - refused, 0)
+    elif migration.state == "cleaned":
         total, pending = counts.documents, 0
     else:
         total, pending = (

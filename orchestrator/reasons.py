@@ -10,7 +10,8 @@ from typing import Literal, get_args
 from orchestrator import progress, resume
 from reembed import errors
 from reembed.database import limits
-from workers import at_provider, budget, quota
+from workers import budget, quota
+from workers.jobs import waiting
 
 Kind = Literal["operator", "limit", "work", "governor", "job", "quota", "provider", "nobody", "fault"]
 """Who is waited for:
@@ -53,8 +54,8 @@ _UNDER_WAY: tuple[tuple[Kind, str], ...] = (
     ("work", _beginning(progress.COMING_HOME)),
     ("governor", "the database: .* over GOVERN_"),
     ("job", "job .* is at the provider: "),
-    ("job", _beginning(at_provider.NO_PLACE)),
-    ("job", _beginning(at_provider.ENOUGH)),
+    ("job", _beginning(waiting.NO_PLACE)),
+    ("job", _beginning(waiting.ENOUGH)),
     ("quota", _beginning(quota.WAITING)),
     ("provider", _beginning(_of(errors.ProviderOverloaded))),
     ("provider", _beginning(_of(errors.ProviderUnavailable))),

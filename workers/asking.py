@@ -6,14 +6,14 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from reembed import errors, settings
-from reembed.database import chunks, ledger
+from reembed import errors
 from reembed.database.requests import Outcome
 from reembed.embedding.bisection import Apart, embed_apart
 from reembed.embedding.patience import Patience
 from reembed.embedding.provider import Provider
 from reembed.embedding.wire import Embedded
 from workers import tracing
+from workers.attempt import Attempt
 from workers.batches import Batch
 from workers.budget import UNLIMITED, Budget
 from workers.quota import Quota, Share
@@ -32,19 +32,18 @@ class Asker:
     def __init__(
         self,
         tools: Tools,
-        migration: ledger.Migration,
-        claim: chunks.Claim,
-        model: settings.Model,
+        attempt: Attempt,
         stop: threading.Event,
         on_wait: Callable[[str, float], None],
     ) -> None:
         """`stop` ends every wait at once; `on_wait(reason, seconds)` is told of each."""
-        self._provider = tools.provider(model, claim.side)
-        self._quota = tools.quota(claim.side)
-        self._ruler = tools.ruler(model)
+        side = attempt.claim.side
+        self._provider = tools.provider(attempt.model, side)
+        self._quota = tools.quota(side)
+        self._ruler = tools.ruler(attempt.model)
         self._patience = Patience(tools.settings.provider_patience_seconds, stop, on_wait)
-        self._budget = tools.account.budget(migration, claim.side, stop, on_wait)
-        self._count = functools.partial(tools.tally.count, migration.id)
+        self._budget = tools.account.budget(attempt.migration, side, stop, on_wait)
+        self._count = functools.partial(tools.tally.count, attempt.migration.id)
         self._stop = stop
         self._on_wait = on_wait
 

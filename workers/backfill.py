@@ -1,7 +1,7 @@
 """One chunk, from claim to done.
 
 1. Claim the chunk: a lease, and an attempt number that fences every later write.
-2. Work on it, batch by batch (loop.py); before that as far as it goes by jobs (by_job.py), where there are any.
+2. Work on it, batch by batch (loop.py); before that as far as it goes by jobs (jobs/), where there are any.
 3. A fault is charged to whom it belongs: a provider's or a configuration's pauses the migration with the reason, a
    passing one gives the chunk back for later, everything else is a strike against the chunk.
 4. Say in a sentence what became of it: Flower shows that beside the task.
@@ -17,7 +17,9 @@ from reembed import errors
 from reembed.database import chunks, faults, ledger, limits
 from reembed.database.connection import Connection, in_one_line
 from reembed.events import Event
-from workers import at_provider, by_job, logs, sides, tracing
+from workers import logs, sides, tracing
+from workers.attempt import Attempt
+from workers.jobs import proceeding, waiting
 from workers.loop import Loop
 from workers.telling import TO_NOBODY, Telling
 from workers.tools import Tools
@@ -48,10 +50,11 @@ def embed_chunk(tools: Tools, migration_id: int, number: int, telling: Telling =
     model = sides.model(environment, migration, claim.side)
     if model is None:
         return put_off(tools, claim, sides.NO_OLD_MODEL, environment.rerun_failed_every_seconds)
-    loop = Loop(tools, migration, claim, model, telling)
+    attempt = Attempt(migration, claim, model)
+    loop = Loop(tools, attempt, telling)
     with tracing.span("embed chunk", migration=migration_id, chunk=number, attempt=claim.attempt) as told:
         told["became"] = became = _run(
-            tools, migration, loop, lambda: by_job.proceed(tools, migration, claim, model, telling)
+            tools, migration, loop, lambda: proceeding.proceed(tools, attempt, telling)
         )
     for left in loop.taking.left:
         _give_back(tools, left)
@@ -60,18 +63,20 @@ def embed_chunk(tools: Tools, migration_id: int, number: int, telling: Telling =
     return f"{became}; {loop.taking.close()}"
 
 
-def _run(tools: Tools, migration: ledger.Migration, loop: Loop, by_jobs: Callable[[], bool]) -> str:
+def _run(tools: Tools, migration: ledger.Migration, loop: Loop, by_jobs: Callable[[], int | None]) -> str:
     """First what goes by jobs, then the rest."""
     try:
-        if by_jobs():
+        came = by_jobs()
+        if came is not None:
+            loop.taking.came(came)
             loop.run()
     except errors.LeaseLost as error:
         _log.warning(Event("lease_lost", migration=migration.id, chunk=loop.charged.number, reason=error))
         return str(error)
     except errors.Broken as error:
         return stop_migration(tools, migration, loop.charged, error)
-    except at_provider.Waiting as waiting:
-        return wait(tools, loop.charged, waiting)
+    except waiting.Waiting as until:
+        return wait(tools, loop.charged, until)
     except (errors.Transient, limits.BudgetReached) as error:
         seconds = PUT_OFF_SHARE * tools.settings.provider_patience_seconds
         return put_off(tools, loop.charged, str(error), seconds)
@@ -96,15 +101,15 @@ def put_off(tools: Tools, claim: chunks.Claim, reason: str, seconds: float) -> s
     return f"put off: {reason}"
 
 
-def wait(tools: Tools, claim: chunks.Claim, waiting: at_provider.Waiting) -> str:
+def wait(tools: Tools, claim: chunks.Claim, until: waiting.Waiting) -> str:
     """The provider has the next word; somebody looks again later."""
     tools.database.call(
         lambda connection: chunks.give_back(
-            connection, claim, waiting_for=str(waiting), retry_seconds=waiting.retry_after or 0.0
+            connection, claim, waiting_for=str(until), retry_seconds=until.retry_after or 0.0
         )
     )
-    _log.info(Event("chunk_waits", migration=claim.migration_id, chunk=claim.number, reason=waiting))
-    return f"waits: {waiting}"
+    _log.info(Event("chunk_waits", migration=claim.migration_id, chunk=claim.number, reason=until))
+    return f"waits: {until}"
 
 
 def stop_migration(

@@ -18,11 +18,12 @@ from concurrent import futures
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from reembed import errors, settings
-from reembed.database import chunks, ledger
+from reembed import errors
+from reembed.database import chunks
 from workers import batches, drain
-from workers.answers import Answers
 from workers.asking import Asker
+from workers.attempt import Attempt
+from workers.jobs.answers import Answers
 from workers.taking import Held, Taking
 from workers.telling import Telling
 from workers.tools import Tools
@@ -59,19 +60,17 @@ class Loop:
     def __init__(
         self,
         tools: Tools,
-        migration: ledger.Migration,
-        claim: chunks.Claim,
-        model: settings.Model,
+        attempt: Attempt,
         telling: Telling,
         answers: Answers | None = None,
     ) -> None:
         """With the `answers` of a job nobody is asked; what they leave open stays pending, and no chunk is done."""
         self._tools = tools
-        self._migration = migration
+        self._migration = attempt.migration
         # Ends every wait for the provider at once
         self._stop = threading.Event()
-        self._source = answers or Asker(tools, migration, claim, model, self._stop, self._note_wait)
-        self.taking = Taking(tools, migration, claim, model, telling, finishes=answers is None)
+        self._source = answers or Asker(tools, attempt, self._stop, self._note_wait)
+        self.taking = Taking(tools, attempt, telling, finishes=answers is None)
         # Sent, or ready to be
         self._in_flight: dict[futures.Future[list[Apart]], tuple[Held, batches.Batch]] = {}
         self._answered: deque[tuple[Held, batches.Batch, futures.Future[list[Apart]]]] = deque()

@@ -12,11 +12,11 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from reembed import settings
 from reembed.database import chunks, ledger, limits
 from reembed.database.connection import Connection
 from reembed.events import Event
 from workers import batches
+from workers.attempt import Attempt
 from workers.duplicates import Duplicates
 from workers.telling import Telling
 from workers.tools import Tools
@@ -46,30 +46,31 @@ class Taking:
     def __init__(
         self,
         tools: Tools,
-        migration: ledger.Migration,
-        claim: chunks.Claim,
-        model: settings.Model,
+        attempt: Attempt,
         telling: Telling,
         *,
         finishes: bool = True,
     ) -> None:
         """Unless it `finishes`, a chunk whose end was reached is not done, for something may be left in it."""
-        self.own = claim
+        self.own = attempt.claim
         self._finishes = finishes
         self._tools = tools
-        self._migration = migration
-        self._model = model
+        self._migration, self._model = attempt.migration, attempt.model
         self._telling = telling
         self._look_at = 0.0
         # Documents whose batches were committed, and those of all chunks that were held
         self._done = self._documents = 0
-        self.held: list[Held] = [self._hold(claim)]
+        self.held: list[Held] = [self._hold(attempt.claim)]
         """Not done yet. Only the last of them may have batches to send."""
 
     @property
     def left(self) -> list[chunks.Claim]:
         """Not done, to be given back."""
         return [held.claim for held in self.held]
+
+    def came(self, documents: int) -> None:
+        """So many have their vector already, by other means than a batch."""
+        self._done += documents
 
     def close(self) -> str:
         """How far it got."""

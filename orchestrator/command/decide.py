@@ -3,13 +3,13 @@
 import click
 
 from orchestrator import flag, jobs
-from orchestrator.command import session
+from orchestrator.command import amounts, session
 
 
 @click.command()
 @click.option(
     "--percent",
-    type=click.IntRange(1, 100),
+    type=amounts.Whole(1, 100),
     default=100,
     metavar="P",
     help="Only this share of the keys that services search with: a canary.",

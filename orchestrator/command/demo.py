@@ -4,6 +4,7 @@ import importlib.util
 
 import click
 
+from orchestrator.command import amounts
 from reembed import errors
 
 
@@ -16,7 +17,7 @@ class NothingEmbedded(errors.Usage):
 
 @click.command()
 @click.option(
-    "--documents", type=click.IntRange(100), default=6000, show_default=True, help="How many to migrate."
+    "--documents", type=amounts.Whole(100), default=6000, show_default=True, help="How many to migrate."
 )
 def demo(documents: int) -> None:
     """Run a whole migration on real documents, with embedded Postgres, Redis and workers."""

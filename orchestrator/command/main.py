@@ -49,6 +49,7 @@ class _Commands(click.Group):
 @click.group(
     cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
 )
+@click.version_option(package_name="reembed", message="%(prog)s %(version)s")
 @click.option("-v", "--verbose", is_flag=True, help="Log what is done, to stderr.")
 def reembed(verbose: bool) -> None:
     """Move a pgvector table to a new embedding model while production keeps reading and writing.

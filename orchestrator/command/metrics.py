@@ -1,10 +1,13 @@
 """metrics: the ledger for Prometheus."""
 
+from contextlib import suppress
+
 import click
 import prometheus_client
 
 from config.settings import Settings
 from orchestrator import exporter
+from orchestrator.command import amounts
 from reembed import errors
 
 
@@ -18,7 +21,7 @@ class CannotListen(errors.Usage):
 @click.command()
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option(
-    "--port", default=9464, show_default=True, type=click.IntRange(1, 65_535), help="Port to listen on."
+    "--port", default=9464, show_default=True, type=amounts.Whole(1, 65_535), help="Port to listen on."
 )
 def metrics(host: str, port: int) -> None:
     """Tell Prometheus what the ledger says, at /metrics, until Ctrl-C."""
@@ -31,6 +34,7 @@ def metrics(host: str, port: int) -> None:
         raise CannotListen(host=host, port=port, reason=error.strerror or error) from None
     click.echo(f"http://{host}:{port}/metrics", err=True)
     try:
-        thread.join()
+        with suppress(KeyboardInterrupt):
+            thread.join()
     finally:
         server.shutdown()

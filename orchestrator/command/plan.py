@@ -80,7 +80,7 @@ def _plan_lines(planned: Plan, findings: Sequence[Finding]) -> list[str]:
         f"cost        {cost}",
         f"chunks      {load.chunks:,} of {load.chunk_size:,} documents, in waves of {dispatch.WAVE:,}",
         f"order       {order}",
-        f"broker      at most {load.broker_bytes(dispatch.OUTSTANDING) / 1e6:,.1f} MB in Redis at a time",
+        f"broker      at most {_bytes(load.broker_bytes(dispatch.OUTSTANDING))} in Redis at a time",
         *_requests(planned),
         f"storage     {_storage(planned)}",
         *_measured(planned),
@@ -90,6 +90,10 @@ def _plan_lines(planned: Plan, findings: Sequence[Finding]) -> list[str]:
         "`reembed start` runs:",
         *(f"{statement};" for statement in planned.statements),
     ]
+
+
+def _bytes(count: int) -> str:
+    return f"{count / 1e6:,.1f} MB" if count >= 1e5 else f"{math.ceil(count / 1e3)} kB"
 
 
 def _requests(planned: Plan) -> list[str]:

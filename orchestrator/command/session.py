@@ -26,6 +26,10 @@ class Declined(errors.Refused):
     """Nothing was changed."""
 
 
+class Unanswered(errors.ReembedError):
+    """interrupted; nothing was changed."""
+
+
 @contextmanager
 def opened() -> Iterator[tuple[Connection, Settings]]:
     """Raises errors.Usage."""
@@ -48,10 +52,16 @@ def print_json(value: dict[str, Any]) -> None:
 
 
 def confirm(question: str, yes: bool) -> None:
-    """Ask before what cannot be undone. Raises NobodyToAsk, Declined."""
+    """Ask before what cannot be undone. Raises NobodyToAsk, Declined, Unanswered."""
     if yes:
         return
     if not sys.stdin.isatty():
         raise NobodyToAsk
-    if not click.confirm(question):
+    try:
+        agreed = click.confirm(question)
+    except click.Abort:
+        # The cursor stands behind the question
+        click.echo(err=True)
+        raise Unanswered from None
+    if not agreed:
         raise Declined

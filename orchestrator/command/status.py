@@ -5,7 +5,7 @@ import click
 from orchestrator import progress
 from orchestrator.command import session, waiting
 from orchestrator.command.history import sentence
-from orchestrator.prices import Prices
+from orchestrator.prices import UNKNOWN, Prices
 from orchestrator.progress import Status
 from reembed.database import ledger
 from reembed.database.searches import ShadowReport, SideReport
@@ -28,23 +28,19 @@ def status(watch: bool, as_json: bool) -> None:
         elif watch:
             waiting.for_ever(look)
         else:
-            click.echo(_table(look()))
+            click.echo(_table(look(), Prices.of(settings, migration)))
 
 
-def _table(status: Status) -> str:
+def _table(status: Status, prices: Prices = UNKNOWN) -> str:
     rate = progress.pace(status.documents_per_second) if status.documents_per_second else "-"
     rows = [
         ("migration", f"{status.migration} of {status.table} to {status.model}"),
         ("state", status.state),
-        (
-            "documents",
-            f"{status.documents:,}: {status.embedded:,} embedded, {status.pending:,} pending, "
-            f"{status.failed:,} refused",
-        ),
+        ("documents", _documents(status)),
         ("chunks", ", ".join(f"{count:,} {state}" for state, count in status.chunks.items())),
         *_jobs(status),
         ("rate", rate),
-        ("cost", _cost(status)),
+        ("cost", _cost(status, prices)),
         ("searches", f"read {status.active_column}" + _canary(status)),
     ]
     if status.until_percent is not None:
@@ -70,15 +66,29 @@ def _table(status: Status) -> str:
     return "\n".join(f"{name:<12}{value}" for name, value in rows)
 
 
+def _documents(status: Status) -> str:
+    if status.state == "aborted":
+        return f"{status.documents:,}: none has a new vector, the new column is gone"
+    return (
+        f"{status.documents:,}: {status.embedded:,} embedded, {status.pending:,} pending, "
+        f"{status.failed:,} refused"
+    )
+
+
 def _jobs(status: Status) -> list[tuple[str, str]]:
     if not status.jobs:
         return []
     return [("jobs", f"{status.jobs:,} at the provider, of {status.job_texts:,} texts")]
 
 
-def _cost(status: Status) -> str:
+def _cost(status: Status, prices: Prices) -> str:
     cost = "-"
-    if status.cost_usd is not None:
+    if status.cost_usd is None and status.tokens:
+        whose = (
+            "set EMBED_PRICE_PER_MILLION_TOKENS" if prices.new is None else "the old model's is in no list"
+        )
+        cost = f"{status.tokens:,} tokens, price unknown: {whose}"
+    elif status.cost_usd is not None:
         as_of = f", list price of {status.price_as_of}" if status.price_as_of else ""
         cost = f"{status.cost_usd:,.2f} USD{as_of}"
     return cost if status.budget_usd is None else f"{cost}; pauses before {status.budget_usd:,.2f} USD"

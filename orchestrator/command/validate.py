@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from config.settings import Settings
-from orchestrator.command import session
+from orchestrator.command import amounts, session
 from orchestrator.report import page
 from orchestrator.report.page import Heading, Texts
 from orchestrator.validation import asked, judge, sentences
@@ -19,11 +19,18 @@ from reembed.database.ledger import Migration
 
 
 class CannotWrite(errors.Usage):
-    """The report cannot be written to {path}: {reason}. The judgement is stored: `reembed history` has it."""
+    """The page cannot be written to {path}: {reason}.
+
+    Nothing was judged; name another file with --html.
+    """
+
+
+class WasNotWritten(errors.Usage):
+    """The page cannot be written to {path}: {reason}. The judgement is stored: `reembed history` has it."""
 
 
 @click.command()
-@click.option("--sample", type=click.IntRange(1), help="Documents to judge by; VALIDATION_SAMPLE.")
+@click.option("--sample", type=amounts.Whole(1), help="Documents to judge by; VALIDATION_SAMPLE.")
 @click.option(
     "--queries",
     type=click.Path(exists=True, dir_okay=False),
@@ -34,7 +41,9 @@ class CannotWrite(errors.Usage):
     type=click.Path(exists=True, dir_okay=False),
     help="Judgements of these queries: TREC's four columns, or query and document of a click.",
 )
-@click.option("--threshold", type=float, help="A similarity that your application asks of its results.")
+@click.option(
+    "--threshold", type=amounts.Number(), help="A similarity that your application asks of its results."
+)
 @click.option("--html", type=click.Path(dir_okay=False), help="Write a page to pass round.")
 @click.option("--with-text", is_flag=True, help="With texts of queries and documents in that page.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
@@ -52,6 +61,8 @@ def validate(
         raise click.UsageError("--qrels judges the queries of --queries FILE, which is missing")
     if with_text and not html:
         raise click.UsageError("--with-text is for --html FILE, which is missing")
+    if html:
+        _try(Path(html))
     with session.opened() as (database, settings):
         migration = session.migration_of(database, settings)
         if sample is not None:
@@ -91,8 +102,24 @@ def _texts(database: Connection, migration: Migration, verdict: Verdict, queries
     return Texts(queries=dict(queries) if verdict.mode == "queries" else found, documents=found)
 
 
+def _try(path: Path) -> None:
+    """That it can be written, before a judgement that takes its time; it stays as it was. Raises CannotWrite."""
+    existed = path.exists()
+    try:
+        path.open("a").close()
+    except OSError as error:
+        raise CannotWrite(path=path, reason=_reason(error)) from None
+    if not existed:
+        path.unlink()
+
+
 def _write(path: str, content: str) -> None:
+    """Raises WasNotWritten."""
     try:
         Path(path).write_text(content, encoding="utf-8")
     except OSError as error:
-        raise CannotWrite(path=path, reason=error.strerror or type(error).__name__) from None
+        raise WasNotWritten(path=path, reason=_reason(error)) from None
+
+
+def _reason(error: OSError) -> str:
+    return error.strerror or type(error).__name__

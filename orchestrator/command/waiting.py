@@ -2,12 +2,14 @@
 
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
 
 import click
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Column
+from rich.text import Text
 
 from orchestrator import progress
 from orchestrator.progress import Status
@@ -17,6 +19,8 @@ RESTING = ("paused", "failed", "ready", "needs_review", "switched", "cleaned", "
 
 _LOOK_SECONDS = 0.5
 _LINE_SECONDS = 5.0
+# Of the bar, which gives way on a narrow terminal: what stands beside it says more
+_BAR_COLUMNS = 40
 
 Show = Callable[[Status], None]
 
@@ -33,8 +37,8 @@ def until_at_rest(look: Callable[[], Status]) -> Status:
 
 
 def for_ever(look: Callable[[], Status]) -> None:
-    """Show it until Ctrl-C."""
-    with _display() as show:
+    """Show it until Ctrl-C, which is the way out."""
+    with suppress(KeyboardInterrupt), _display() as show:
         while True:
             show(look())
             time.sleep(_LOOK_SECONDS)
@@ -44,18 +48,28 @@ def _display() -> AbstractContextManager[Show]:
     return _bar() if sys.stdout.isatty() else _lines()
 
 
+class _Progress(Progress):
+    """The bar, and below it the reason to wait: in lines of its own, as many as it takes."""
+
+    reason: str | None = None
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        yield from super().get_renderables()
+        if self.reason:
+            yield Text(f"waiting: {self.reason}", style="yellow")
+
+
 @contextmanager
 def _bar() -> Iterator[Show]:
     columns = (
         TextColumn("{task.description:>12}"),
-        BarColumn(bar_width=40),
+        BarColumn(bar_width=None, table_column=Column(max_width=_BAR_COLUMNS)),
         MofNCompleteColumn(),
         TextColumn("{task.fields[rate]}"),
         TimeElapsedColumn(),
-        TextColumn("{task.fields[wait]}", style="yellow"),
     )
-    with Progress(*columns, console=Console()) as bar:
-        task = bar.add_task("", total=None, rate="", wait="")
+    with _Progress(*columns, console=Console()) as bar:
+        task = bar.add_task("", total=None, rate="")
 
         def show(status: Status) -> None:
             left = f", {progress.duration(status.eta_seconds)} left" if status.eta_seconds else ""
@@ -65,8 +79,8 @@ def _bar() -> Iterator[Show]:
                 total=status.documents,
                 completed=status.embedded,
                 rate=f"{progress.pace(status.documents_per_second or 0)}{left}",
-                wait=status.waiting_for or "",
             )
+            bar.reason = status.waiting_for
 
         yield show
 

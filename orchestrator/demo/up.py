@@ -3,13 +3,13 @@
 import os
 import secrets
 import shlex
-import subprocess
 import sys
 from pathlib import Path
 
 import click
 
 from config.settings import Settings
+from orchestrator import processes
 from orchestrator.demo import story
 from orchestrator.embedded import process
 from orchestrator.embedded import stack as embedded
@@ -24,7 +24,12 @@ def up(workers: int, documents: int, variables: Path) -> None:
     """Run all processes of an installation until Ctrl-C, and say how the commands find it."""
     with embedded.running() as stack:
         password = secrets.token_urlsafe(9)
-        environment = {**story.set_up(stack), "FLOWER_BASIC_AUTH": f"reembed:{password}"}
+        environment = {
+            **story.set_up(stack),
+            "FLOWER_BASIC_AUTH": f"reembed:{password}",
+            # Gone with the rest of it
+            "BEAT_SCHEDULE": str(stack.directory / "beat-schedule"),
+        }
         os.environ.update(environment)
         settings = Settings.load()
         with connection.connect(settings.database, "up") as database:
@@ -38,7 +43,7 @@ def up(workers: int, documents: int, variables: Path) -> None:
                 f"Flower: http://127.0.0.1:{os.environ.get('FLOWER_PORT', '5555')} (reembed, {password})\n"
                 f"Metrics: http://127.0.0.1:{os.environ.get('METRICS_PORT', '9464')}/metrics\n",
             )
-            sys.exit(_honcho(workers, variables))
+            sys.exit(processes.run(workers, "-d", str(process.CHECKOUT), "-e", str(variables)))
         finally:
             variables.unlink(missing_ok=True)
 
@@ -47,28 +52,6 @@ def _write(path: Path, environment: dict[str, str]) -> None:
     """For nobody but this user: it has a key in it."""
     path.touch(mode=0o600)
     path.write_text("".join(f"{name}={shlex.quote(value)}\n" for name, value in environment.items()))
-
-
-def _honcho(workers: int, variables: Path) -> int:
-    """Until one of the processes ends, or Ctrl-C, which honcho hears as we do."""
-    command = [
-        "honcho",
-        "-d",
-        str(process.CHECKOUT),
-        "-e",
-        str(variables),
-        "start",
-        "-c",
-        f"worker={workers}",
-    ]
-    with subprocess.Popen([sys.executable, "-m", *command]) as running:  # noqa: S603  the command is ours
-        try:
-            return running.wait()
-        except KeyboardInterrupt:
-            return 0
-        except SystemExit:
-            running.terminate()
-            raise
 
 
 if __name__ == "__main__":

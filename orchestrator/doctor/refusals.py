@@ -32,6 +32,7 @@ IDS: dict[type[errors.ReembedError], str] = {
     checks.MayNotRecord: "rights.ledger",
     checks.MayNotSee: "rights.statistics",
     checks.SameModel: "model.same",
+    checks.SameAsOld: "model.old",
     distances.TooWideToIndex: "model.too_wide",
     checks.NoWidth: "old_model.width",
     ledger.AnotherMigration: "migration.another",

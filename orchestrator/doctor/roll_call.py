@@ -10,6 +10,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
+import kombu.exceptions
+import redis
+
 from config import celery_app, clock
 
 # Since the last answer. A process answers within milliseconds, whatever its children are at
@@ -65,6 +68,15 @@ def call() -> Present:
         beats=tuple(sorted(name for name in pings if name.startswith(_BEAT))),
         clocks=clocks,
     )
+
+
+def nobody_embeds() -> bool:
+    """Whether no worker for chunks answers; False where the broker does not. Takes a second."""
+    try:
+        queues = _ask("active_queues")
+    except (OSError, kombu.exceptions.KombuError, redis.RedisError):
+        return False
+    return not any(queue["name"] == celery_app.EMBED_QUEUE for read in queues.values() for queue in read)
 
 
 def _reading(readers: dict[str, set[str]], queue: str) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, TypedDict, Unpack
 
 from reembed import errors
-from reembed.database import fitness, queries, table
+from reembed.database import fitness, near, queries, table
 from reembed.database.connection import Connection
 from reembed.database.distances import VectorType
 from reembed.database.table import Storage
@@ -103,7 +103,7 @@ def _look(connection: Connection, names: Names) -> fitness.Look:
     wanted = table.quoted(*table.parse(names["name"]))
     found = queries.run(connection, "describe_table", None, table=wanted).fetchone()
     if found is None or found["kind"] not in _TABLE_KINDS:
-        raise fitness.NoTable(name=names["name"])
+        raise _missing(connection, names["name"], table.parse(names["name"])[1])
     return fitness.Look(
         extension=extension["version"],
         table=found,
@@ -112,6 +112,19 @@ def _look(connection: Connection, names: Names) -> fitness.Look:
             "found"
         ],
     )
+
+
+def _missing(connection: Connection, wanted: str, name: str) -> fitness.NoTable:
+    """With the tables that somebody may have meant who wrote `wanted`, as DOCUMENTS_TABLE would have them."""
+    there = queries.run(connection, "table_names").fetchall()
+    meant = [
+        table.written(row["schema"], row["name"])
+        for close in near.names(name, [row["name"] for row in there])
+        for row in there
+        if row["name"] == close
+    ]
+    verb = "is" if len(meant) == 1 else "are"
+    return fitness.NoTable(name=wanted, near=f", but there {verb} {', '.join(meant)}" if meant else "")
 
 
 def _problems(look: fitness.Look, names: Names) -> Iterator[errors.Usage]:
@@ -126,15 +139,16 @@ def _problems(look: fitness.Look, names: Names) -> Iterator[errors.Usage]:
 
 def schema_of(connection: Connection, name: str) -> str:
     """The schema that a bare table name means by the search path. Raises fitness.NoTable."""
-    return schema_in(
-        queries.run(connection, "describe_table", None, table=table.quoted(None, name)).fetchall(), name
-    )
+    rows = queries.run(connection, "describe_table", None, table=table.quoted(None, name)).fetchall()
+    if not rows:
+        raise _missing(connection, name, name)
+    return schema_in(rows, name)
 
 
 def schema_in(rows: Sequence[Mapping[str, Any]], name: str) -> str:
     """The same from the rows of `describe_table`. Raises fitness.NoTable."""
     if not rows:
-        raise fitness.NoTable(name=name)
+        raise fitness.NoTable(name=name, near="")
     return str(rows[0]["schema"])
 
 

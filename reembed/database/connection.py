@@ -1,12 +1,13 @@
 """Connections as reembed makes them, and PostgreSQL's failures in the words of our error tree."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import psycopg
 from psycopg import conninfo
 
 from reembed import errors
-from reembed.database import binary
+from reembed.database import binary, reaching
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 
@@ -37,7 +38,10 @@ def connect(url: str, application: str, *, pooled: bool = False) -> Connection:
     session, as behind pgbouncer, so nothing is prepared on the server that the next one would not find.
     Raises DatabaseUnreachable, NotALibpqUrl.
     """
-    where = describe(url)
+    try:
+        parts = conninfo.conninfo_to_dict(url)
+    except psycopg.ProgrammingError as error:
+        raise NotALibpqUrl(reason=reaching.unreadable(str(error))) from None
     try:
         connection = psycopg.connect(
             url,
@@ -51,7 +55,7 @@ def connect(url: str, application: str, *, pooled: bool = False) -> Connection:
             prepare_threshold=None if pooled else _PREPARE_THRESHOLD,
         )
     except psycopg.OperationalError as error:
-        raise DatabaseUnreachable(where=where, reason=first_line(error)) from None
+        raise _unreachable(url, parts, error) from None
     try:
         if not pooled:
             # Rows that a policy hides would be left behind unnoticed: better an error
@@ -60,21 +64,15 @@ def connect(url: str, application: str, *, pooled: bool = False) -> Connection:
     except psycopg.Error as error:
         connection.close()
         if isinstance(error, psycopg.OperationalError):
-            raise DatabaseUnreachable(where=where, reason=first_line(error)) from None
+            raise _unreachable(url, parts, error) from None
         raise
     return connection
 
 
-def describe(url: str) -> str:
-    """Host and database of a URL, without its password. Raises NotALibpqUrl."""
-    try:
-        parts = conninfo.conninfo_to_dict(url)
-    except psycopg.ProgrammingError as error:
-        # libpq quotes the text it could not read, which may hold the password
-        reason = first_line(error).split('"')[0].strip() or "it cannot be read"
-        raise NotALibpqUrl(reason=reason) from None
-    host = parts.get("host") or "localhost"
-    return f"{host}:{parts.get('port') or 5432}/{parts.get('dbname') or parts.get('user') or ''}"
+def _unreachable(url: str, parts: Mapping[str, Any], error: psycopg.Error) -> DatabaseUnreachable:
+    return DatabaseUnreachable(
+        where=reaching.where(url, parts), reason=reaching.unreached(url, parts, str(error))
+    )
 
 
 def first_line(error: psycopg.Error) -> str:

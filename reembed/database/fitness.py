@@ -1,10 +1,11 @@
 """Whether reembed can work with a table: everything that stands against it, by what the catalog says."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from reembed import errors
+from reembed.database import near
 from reembed.database.table import Storage
 
 # What a key column may be, and what its values are cast to: comparisons between these use the column's index
@@ -38,7 +39,7 @@ class OldExtension(errors.Usage):
 
 
 class NoTable(errors.Usage):
-    """There is no table {name}.
+    """There is no table {name}{near}.
 
     Set DOCUMENTS_TABLE; names are taken literally, upper and lower case matter.
     """
@@ -47,7 +48,7 @@ class NoTable(errors.Usage):
 class NoColumn(errors.Usage):
     """The table {table} has no column {column}; it has {columns}.
 
-    Set {variable}.
+    Set {variable}{meant}.
     """
 
 
@@ -145,6 +146,13 @@ def problems(
         yield wanted(schema=table["schema"])
 
 
+def no_column(title: str, name: str, columns: Iterable[str], variable: str) -> NoColumn:
+    """With the column that `variable` may have meant, where one is near."""
+    there = list(columns)
+    meant = "".join(f"={one}" for one in near.names(name, there)[:1])
+    return NoColumn(table=title, column=name, columns=", ".join(there), variable=variable, meant=meant)
+
+
 def vector_column(
     columns: Mapping[str, Mapping[str, Any]], title: str, name: str, variable: str
 ) -> Mapping[str, Any]:
@@ -182,7 +190,7 @@ def _wrong(
 ) -> NoColumn | WrongColumn | None:
     column = columns.get(name)
     if column is None:
-        return NoColumn(table=title, column=name, columns=", ".join(columns), variable=variable)
+        return no_column(title, name, columns, variable)
     kind = "a generated one" if column["generated"] else column["type"]
     if column["generated"] or kind not in types:
         return WrongColumn(table=title, column=name, type=kind, needed=needed, variable=variable)

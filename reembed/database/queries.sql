@@ -1016,6 +1016,14 @@ SELECT DISTINCT CASE WHEN a.grantee = 0 THEN '' ELSE pg_get_userbyid(a.grantee) 
  WHERE c.oid = to_regclass(%(table)s) AND a.privilege_type = %(privilege)s AND a.grantee <> c.relowner
  ORDER BY 1
 
+-- table_names --
+-- Tables that DOCUMENTS_TABLE could mean; those that the search path finds need no schema
+SELECT CASE WHEN NOT pg_table_is_visible(c.oid) THEN n.nspname END AS schema, c.relname AS name
+  FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+ WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition
+   AND n.nspname NOT IN ('information_schema', 'reembed') AND NOT starts_with(n.nspname, 'pg_')
+ ORDER BY schema NULLS FIRST, name
+
 -- column_type --
 -- A column's type as it has to be written down again, with its collation
 SELECT format_type(a.atttypid, a.atttypmod)

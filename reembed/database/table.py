@@ -76,6 +76,12 @@ def parse(text: str) -> tuple[str | None, str]:
     return (parts[0], parts[1]) if len(parts) == 2 else (None, parts[0])
 
 
+def written(schema: str | None, name: str) -> str:
+    """What `parse` reads as this: in double quotes only where it has to be."""
+    parts = [part for part in (schema, name) if part is not None]
+    return ".".join(quoted(None, part) if "." in part or part.startswith('"') else part for part in parts)
+
+
 def quoted(schema: str | None, name: str) -> str:
     """For the catalog's to_regclass()."""
     return ".".join(f'"{part.replace(chr(34), chr(34) * 2)}"' for part in (schema, name) if part is not None)

@@ -21,7 +21,9 @@ from psycopg import sql
 
 from reembed import errors, settings
 from reembed.database import binary, catalog, flags, queries, table
-from reembed.retrieval import composing, models
+from reembed.database import connection as connections
+from reembed.database.flags import Side
+from reembed.retrieval import composing, models, rights
 from reembed.retrieval.cache import FlagCache
 from reembed.retrieval.composing import Question, Reading
 
@@ -112,7 +114,7 @@ class Programs:
             raise AnotherDatabase(one=self._database.decode(), other=database.decode())
 
     def search(self, question: Question, override: bool | None) -> Program[Answer]:
-        """Raises models.QueryModelMissing, NamesKeepChanging, and what the steps raise.
+        """Raises models.QueryModelMissing, rights.MayNotSearch, NamesKeepChanging, and what `read` and the steps raise.
 
         `override` chooses the new (true) or old side instead of the flag, while both exist.
         """
@@ -132,11 +134,13 @@ class Programs:
             began = time.perf_counter()
             try:
                 rows = yield step
-            except (pg.ProgrammingError, pg.DataError):
+            except (pg.ProgrammingError, pg.DataError) as error:
                 # A name that is gone, a column of another width: if the flag does not explain it, the caller must
-                if (yield from self.read()) == reading:
-                    raise
-                continue
+                if (yield from self.read()) != reading:
+                    continue
+                if isinstance(error, pg.InsufficientPrivilege):
+                    raise _may_not_search(reading, side, error) from error
+                raise
             seconds = time.perf_counter() - began
             if rows or (yield from self.read()).era == reading.era:
                 hits = sorted((Hit(**row) for row in rows), key=_likeness)
@@ -144,7 +148,7 @@ class Programs:
         raise NamesKeepChanging(table=self.environment.documents_table, tries=_TRIES)
 
     def read(self) -> Program[Reading]:
-        """Where to search, as the database says now."""
+        """Where to search, as the database says now. Raises rights.MayNotReadFlag."""
         asked = self.cache.ask()
         if self._schema is None:
             named = {"table": table.quoted(None, self._name)}
@@ -154,6 +158,8 @@ class Programs:
             (row,) = yield self._query("read_flag", {"schema": schema, "name": self._name})
         except flags.NO_LEDGER:
             pass
+        except pg.InsufficientPrivilege as error:
+            raise rights.MayNotReadFlag(reason=connections.first_line(error)) from error
         else:
             era, flag = row["era"], flags.of_row(row)
         column = None
@@ -186,6 +192,12 @@ def needs_transaction(connection: AnyConnection, step: Rows) -> bool:
 def setting(step: Rows) -> tuple[sql.Composed, dict[str, list[str]]]:
     """The query that sets what is for this step alone. Undone with the transaction: SET LOCAL outlives a savepoint."""
     return queries.compose("set_locally"), {"names": list(step.local), "values": list(step.local.values())}
+
+
+def _may_not_search(reading: Reading, side: Side, error: psycopg.Error) -> rights.MayNotSearch:
+    documents = f"{reading.schema}.{reading.name}"
+    tables = f"{documents} and {reading.schema}.{side.companion}" if side.companion else documents
+    return rights.MayNotSearch(table=documents, tables=tables, reason=connections.first_line(error))
 
 
 def _likeness(hit: Hit) -> tuple[bool, float]:

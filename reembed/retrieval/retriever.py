@@ -57,7 +57,8 @@ class Retriever:
 
         Leaves the connection's transaction and its settings as they were. A pool lends a connection for each statement,
         so none is held while the provider works. Raises models.QueryModelMissing where the environment does not name
-        the model of the column in use, composing.ParameterTaken, errors.Transient and errors.Broken for the provider.
+        the model of the column in use, rights.MayNotReadFlag and rights.MayNotSearch where the connection's role wants
+        rights, composing.ParameterTaken, errors.Transient and errors.Broken for the provider.
         """
         question = Question.of(query, top_k, key, where, parameters, ef_search, probes)
         lend: driver.Lend = (

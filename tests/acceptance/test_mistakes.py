@@ -61,6 +61,11 @@ MISTAKES = {
         {"OLD_EMBED_MODEL": "lexical-words"},
         before="ALTER TABLE documents ALTER embedding TYPE vector",
     ),
+    "the old model for the new one": Mistake(
+        "EMBED_MODEL and OLD_EMBED_MODEL are the same, lexical-words (32), so there is nothing to move. "
+        "Set EMBED_MODEL to the new model; to have every vector made anew by this one, unset OLD_EMBED_MODEL.\n",
+        {"EMBED_MODEL": "lexical-words", "EMBED_DIMENSIONS": "32", "OLD_EMBED_MODEL": "lexical-words"},
+    ),
     "no pgvector": Mistake(
         "The database has no pgvector. Run CREATE EXTENSION vector in it, as a role that may.",
         before="DROP EXTENSION vector CASCADE",

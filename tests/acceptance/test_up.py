@@ -40,7 +40,6 @@ def test_all_processes_run_beside_an_embedded_stack_and_ctrl_c_ends_them(tmp_pat
                 "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
                 "FLOWER_PORT": str(flower),
                 "METRICS_PORT": str(metrics),
-                "BEAT_SCHEDULE": str(tmp_path / "schedule"),
             },
             cwd=process.CHECKOUT,
             stdout=output,

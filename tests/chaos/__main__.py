@@ -14,11 +14,17 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1, help="what the faults are drawn from")
     parser.add_argument("--documents", type=int, default=run.DOCUMENTS)
     parser.add_argument("--writes-per-second", type=float, default=10.0)
+    parser.add_argument("--by-jobs", action="store_true", help="PROVIDER_MODE=batch")
     parser.add_argument("--report", type=Path, help="append the tables to this file")
     asked = parser.parse_args()
     logs = Path(tempfile.mkdtemp(prefix="reembed-chaos-"))
     report = run.run(
-        asked.seconds, asked.seed, logs, documents=asked.documents, per_second=asked.writes_per_second
+        asked.seconds,
+        asked.seed,
+        logs,
+        documents=asked.documents,
+        per_second=asked.writes_per_second,
+        by_jobs=asked.by_jobs,
     )
     tables = f"{report.table()}\n\n{report.fault_table()}\n"
     print(f"\n{tables}")
@@ -29,8 +35,9 @@ def main() -> int:
         return 0
     for failure in (*report.failures, *report.new.examples, *report.old.examples, *report.cleaned.examples):
         print(failure, file=sys.stderr)
+    jobs = " JOBS=1" if asked.by_jobs else ""
     print(
-        f"\nRepeat it with: make chaos SECONDS={asked.seconds:g} SEED={asked.seed}\nThe logs are in {logs}",
+        f"\nRepeat it with: make chaos SECONDS={asked.seconds:g} SEED={asked.seed}{jobs}\nThe logs are in {logs}",
         file=sys.stderr,
     )
     return 1

@@ -28,6 +28,8 @@ WRITERS = 2
 
 _CONCURRENCY = 2
 _BATCH = 25
+_CHUNK = 200
+_JOBS = 20
 _LEASE_SECONDS = 6
 # Of the whole time, for the backfill if nothing went wrong
 _BACKFILL_SHARE = 0.1
@@ -36,17 +38,27 @@ _REST_SECONDS = 180
 
 
 def run(
-    seconds: float, seed: int, logs: Path, *, documents: int = DOCUMENTS, per_second: float = 10.0
+    seconds: float,
+    seed: int,
+    logs: Path,
+    *,
+    documents: int = DOCUMENTS,
+    per_second: float = 10.0,
+    by_jobs: bool = False,
 ) -> Report:
-    """`seconds` are those in which things go wrong; loading, coming to rest and looking come on top."""
+    """`seconds` are those in which things go wrong; loading, coming to rest and looking come on top.
+
+    With `by_jobs` the backfill goes to the provider's Batch API.
+    """
     say = _Say()
     with embedded.running() as stack:
-        made = _installation(stack, logs, seconds, documents)
+        made = _installation(stack, logs, seconds, documents, by_jobs=by_jobs)
         texts = _load(made, documents)
         say(f"{documents:,} documents loaded")
         with made.processes(workers=WORKERS) as workforce:
-            scene = _scene(made, workforce, seconds, documents)
+            scene = _scene(made, workforce, seconds, documents, by_jobs=by_jobs)
             stack.provider.set_latency(scene.latency_ms)
+            stack.provider.hold_jobs(_job_seconds(seconds, documents))
             stack.provider.refuse(POISON)
             assert made.reembed("start").code == 0
             return _under_fire(scene, texts, seconds, seed, per_second, say)
@@ -127,7 +139,9 @@ def _under_fire(
     )
 
 
-def _installation(stack: embedded.Stack, logs: Path, seconds: float, documents: int) -> Installation:
+def _installation(
+    stack: embedded.Stack, logs: Path, seconds: float, documents: int, *, by_jobs: bool
+) -> Installation:
     stack.postgres.create_database("chaos")
     with psycopg.connect(stack.postgres.url("chaos"), autocommit=True) as database:
         database.execute("CREATE EXTENSION vector")
@@ -142,7 +156,10 @@ def _installation(stack: embedded.Stack, logs: Path, seconds: float, documents: 
         logs,
         {
             "OLD_EMBED_MODEL": installation.OLD_MODEL,
-            "CHUNK_SIZE": "200",
+            "CHUNK_SIZE": str(_CHUNK),
+            "PROVIDER_MODE": "batch" if by_jobs else "direct",
+            "PROVIDER_JOBS": str(_JOBS),
+            "PROVIDER_JOB_LOOK_SECONDS": "1",
             "EMBED_BATCH_SIZE": str(_BATCH),
             "EMBED_CONCURRENCY": str(_CONCURRENCY),
             "PROVIDER_TIMEOUT_SECONDS": str(2 * latency_seconds + 3),
@@ -162,6 +179,11 @@ def _latency_ms(seconds: float, documents: int) -> int:
     return int(1_000 * _BACKFILL_SHARE * seconds * WORKERS * _CONCURRENCY / requests)
 
 
+def _job_seconds(seconds: float, documents: int) -> float:
+    """The same for jobs."""
+    return _BACKFILL_SHARE * seconds * _JOBS * _CHUNK / documents
+
+
 def _load(made: Installation, documents: int) -> dict[int, Text]:
     contents = installation.texts(documents)
     with made.connect() as database:
@@ -170,7 +192,9 @@ def _load(made: Installation, documents: int) -> dict[int, Text]:
     return {7 * number: text for number, text in enumerate(contents, start=1)}
 
 
-def _scene(made: Installation, workforce: Workforce, seconds: float, documents: int) -> Scene:
+def _scene(
+    made: Installation, workforce: Workforce, seconds: float, documents: int, *, by_jobs: bool
+) -> Scene:
     assert workforce.control is not None
     assert workforce.beat is not None
     return Scene(
@@ -181,7 +205,8 @@ def _scene(made: Installation, workforce: Workforce, seconds: float, documents: 
         lease_seconds=_LEASE_SECONDS,
         latency_ms=_latency_ms(seconds, documents),
         batch=_BATCH,
-        in_flight=_BATCH * _CONCURRENCY,
+        # A worker makes one job at a time
+        in_flight=_CHUNK if by_jobs else _BATCH * _CONCURRENCY,
     )
 
 

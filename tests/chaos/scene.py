@@ -64,6 +64,7 @@ class Scene:
             timer.join()
         self.tell_provider(self.installation.stack.provider.recover)
         self.tell_provider(lambda: self.installation.stack.provider.set_latency(0))
+        self.tell_provider(lambda: self.installation.stack.provider.hold_jobs(0))
         for process in (*self.workforce.workers, self.control, self.beat):
             send(process, signal.SIGCONT)
             if not process.running:

@@ -42,16 +42,6 @@ def provider(stack: Stack) -> Iterator[Stack]:
     stack.provider.set_latency(0)
 
 
-def limited(
-    database: Connection, migration: Migration, *, tokens: int | None = None, until: float | None = None
-) -> Migration:
-    """The migration within these limits: a dollar buys a token."""
-    ledger.change_state(database, migration, "paused")
-    budget = Budget(float(tokens), tokens) if tokens else None
-    resume.resume(database, ledger.get(database, migration.id), budget=budget, until=until)
-    return ledger.get(database, migration.id)
-
-
 def room(database: Connection, migration: Migration) -> limits.Room:
     return limits.room(database, migration.id)
 
@@ -80,7 +70,7 @@ def test_a_budget_without_a_price_is_refused_and_leaves_nothing_behind(
 def test_of_all_who_reserve_at_once_none_is_given_what_another_has(
     database: Connection, settings: Settings, migration: Migration
 ) -> None:
-    limited(database, migration, tokens=1_000)
+    steps.limited(database, migration, tokens=1_000)
 
     def reserve(_: int) -> int:
         with connect(settings.database, "test") as own:
@@ -98,7 +88,7 @@ def test_workers_stop_before_the_budget_is_passed_and_a_higher_one_lets_them_fin
     single = settings.model_copy(update={"embed_batch_size": 1})
     # Room for a few documents, one a request
     budget = 2 * ceiling(database, 1)
-    limited(database, migration, tokens=budget)
+    steps.limited(database, migration, tokens=budget)
 
     # When three workers embed a chunk each
     with futures.ThreadPoolExecutor(3) as threads:
@@ -141,7 +131,7 @@ def test_a_request_that_may_find_room_waits_for_those_in_flight(
 ) -> None:
     provider.provider.set_latency(300)
     # At their most, not even two of the three requests fit; by their bills all of them do
-    limited(database, migration, tokens=ceiling(database, 12) * 2 // 3)
+    steps.limited(database, migration, tokens=ceiling(database, 12) * 2 // 3)
     steps.embed(settings, migration, 1, concurrency=3)
     steps.embed(settings, migration, 2, 3, concurrency=3)
     assert documents.census(database, migration).embedded == 12
@@ -152,7 +142,7 @@ def test_a_request_that_may_find_room_waits_for_those_in_flight(
 def test_what_may_have_been_billed_counts_and_what_was_refused_does_not(
     database: Connection, settings: Settings, migration: Migration, provider: Stack
 ) -> None:
-    limited(database, migration, tokens=50_000)
+    steps.limited(database, migration, tokens=50_000)
     provider.provider.fail(503)
     steps.embed(settings, migration, 1)
     billed = bills.of(database, migration.id).new
@@ -168,7 +158,7 @@ def test_what_may_have_been_billed_counts_and_what_was_refused_does_not(
 def test_a_session_that_ends_during_a_request_spoils_no_account(
     database: Connection, settings: Settings, migration: Migration, provider: Stack, spent: Callable[[], int]
 ) -> None:
-    limited(database, migration, tokens=5_000)
+    steps.limited(database, migration, tokens=5_000)
     provider.provider.set_latency(1_000)
     work = threading.Thread(target=functools.partial(steps.embed, settings, migration, 1))
     work.start()
@@ -185,7 +175,7 @@ def test_a_session_that_ends_during_a_request_spoils_no_account(
 def test_catching_up_stops_for_the_budget_and_leaves_the_flag_where_it_is(
     database: Connection, settings: Settings, migration: Migration, spent: Callable[[], int]
 ) -> None:
-    limited(database, migration, tokens=5_000)
+    steps.limited(database, migration, tokens=5_000)
     steps.embed(settings, migration, 1, 2, 3)
     steps.walk(database, migration, "indexing", "validating", "ready")
     before = spent()
@@ -211,7 +201,7 @@ def test_a_share_of_the_documents_is_a_place_to_look_and_resume_goes_on(
     database: Connection, settings: Settings, migration: Migration
 ) -> None:
     single = settings.model_copy(update={"embed_batch_size": 1})
-    limited(database, migration, until=25)
+    steps.limited(database, migration, until=25)
     with futures.ThreadPoolExecutor(2) as threads:
         list(threads.map(lambda number: steps.embed(single, migration, number), (1, 2)))
     # Two workers, each with one request in flight, one ready and one to be committed
@@ -267,7 +257,7 @@ def test_who_waits_for_room_leaves_when_the_migration_is_paused(
 ) -> None:
     quick = settings.model_copy(update={"chunk_lease_seconds": 0.3})
     # Given a worker that died, and gave nothing back
-    limited(database, migration, tokens=5_000)
+    steps.limited(database, migration, tokens=5_000)
     assert limits.reserve(database, migration.id, 4_990) is None
     work = threading.Thread(target=functools.partial(steps.embed, quick, migration, 1))
     work.start()
@@ -284,7 +274,7 @@ def test_nobody_waits_for_ever_for_what_a_dead_worker_reserved(
     database: Connection, settings: Settings, migration: Migration
 ) -> None:
     impatient = settings.model_copy(update={"provider_timeout_seconds": 0.6})
-    limited(database, migration, tokens=5_000)
+    steps.limited(database, migration, tokens=5_000)
     assert limits.reserve(database, migration.id, 4_990) is None
     steps.embed(impatient, migration, 1)
     paused = ledger.get(database, migration.id)

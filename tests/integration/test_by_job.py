@@ -16,10 +16,11 @@ from reembed import errors
 from reembed.database import bills, chunks, failures, jobs, ledger, limits
 from reembed.database.connection import Connection
 from reembed.database.ledger import Migration
-from reembed.database.limits import Budget
 from reembed.embedding.jobs import Jobs
-from tests import installation, waiting
-from workers import backfill, submitting
+from tests import installation, steps, waiting
+from workers import backfill
+from workers.jobs import submitting
+from workers.jobs.answers import Answers
 from workers.tools import Tools
 
 MODEL = "lexical-ngrams"
@@ -136,7 +137,7 @@ def test_a_chunk_goes_by_a_job_and_every_text_is_paid_for_once(
     status = progress.status(database, migration)
     assert (status.jobs, status.job_texts, status.embedded) == (1, 5, 0)
     # Then it comes back: done, each text once, with nothing asked for directly but the harmless text before it
-    assert embed(batch, migration) == "done; 0 of 5 documents"
+    assert embed(batch, migration) == "done; 5 of 5 documents"
     assert wrong(database) == []
     assert paid() == [1] * 5
     assert directly() == 1
@@ -457,12 +458,15 @@ def test_no_more_jobs_are_at_the_provider_than_are_set(
     migration: Migration,
     provider: EmbeddingServer,
     made: Made,
+    directly: Count,
 ) -> None:
     one = batch.model_copy(update={"provider_jobs": 1})
     provider.hold_jobs(600)
     assert embed_once(one, migration, 1).startswith("waits: job")
     assert "waits: 1 jobs are at the provider, and PROVIDER_JOBS=1" in embed_once(one, migration, 2)
     assert len(made()) == 1
+    # Nor was the provider asked anything for the sake of a second
+    assert directly() == 1
     provider.hold_jobs(0)
     assert embed(one, migration, 1).startswith("done")
     assert embed(one, migration, 2).startswith("done")
@@ -485,21 +489,11 @@ def test_an_open_job_is_followed_whatever_the_mode_is_by_now_and_nobody_takes_it
     assert wrong(database) == []
 
 
-def limited(
-    database: Connection, migration: Migration, *, tokens: int | None = None, until: float | None = None
-) -> Migration:
-    """The migration within these limits: a dollar buys a token."""
-    ledger.change_state(database, migration, "paused")
-    budget = Budget(float(tokens), tokens) if tokens else None
-    resume.resume(database, ledger.get(database, migration.id), budget=budget, until=until)
-    return ledger.get(database, migration.id)
-
-
 def test_a_job_costs_its_share_of_the_price_in_the_budget_and_on_the_bill(
     database: Connection, batch: Settings, migration: Migration, provider: EmbeddingServer
 ) -> None:
     before = provider.usage()[MODEL]["tokens"]
-    migration = limited(database, migration, tokens=100_000)
+    migration = steps.limited(database, migration, tokens=100_000)
     assert embed_once(batch, migration).startswith("waits")
     set_aside = limits.room(database, migration.id)
     assert set_aside.reserved_tokens >= sum(map(len, FIRST)) / 2
@@ -522,7 +516,7 @@ def test_a_job_is_no_larger_than_the_budget_and_the_migration_pauses_where_nothi
     before = provider.usage()[MODEL]["tokens"]
     # For two texts by their bytes, at half the price
     budget = sum(len(text) + 2 for text in FIRST[:2]) // 2 + 1
-    migration = limited(database, migration, tokens=budget)
+    migration = steps.limited(database, migration, tokens=budget)
     became = embed(batch, migration)
     assert became.startswith("put off: The budget of")
     assert ledger.get(database, migration.id).state == "paused"
@@ -534,7 +528,7 @@ def test_a_job_is_no_larger_than_the_budget_and_the_migration_pauses_where_nothi
 def test_no_job_is_made_beyond_what_is_to_be_embedded_before_a_look(
     database: Connection, batch: Settings, migration: Migration, provider: EmbeddingServer
 ) -> None:
-    migration = limited(database, migration, until=40)
+    migration = steps.limited(database, migration, until=40)
     provider.hold_jobs(600)
     assert embed_once(batch, migration, 1).startswith("waits: job")
     assert embed_once(batch, migration, 2).startswith("waits: enough for --until is at the provider")
@@ -563,6 +557,87 @@ def test_an_over_long_text_goes_in_parts_and_gets_their_mean_as_by_a_request(
         "SELECT embedding_v2 FROM documents WHERE id = 7", binary=True
     ).fetchall()
     assert by_job == pytest.approx(directly, abs=1e-6)
+
+
+def test_over_long_texts_that_are_cut_to_the_same_beginning_are_one_line(
+    database: Connection,
+    batch: Settings,
+    migration: Migration,
+    provider: EmbeddingServer,
+    made: Made,
+) -> None:
+    short = batch.model_copy(update={"embed_max_input_tokens": 4})
+    for key, ending in ((7, "and so on"), (14, "or something else")):
+        database.execute(
+            "UPDATE documents SET content = %s WHERE id = %s", [f"the same beginning of two {ending}", key]
+        )
+    assert embed(short, migration).startswith("done")
+    assert made()[0]["request_counts"]["total"] == 4
+    ((vectors,),) = database.execute(
+        "SELECT count(DISTINCT embedding_v2) FROM documents WHERE id IN (7, 14)"
+    ).fetchall()
+    assert vectors == 1
+
+
+def test_what_is_asked_for_at_once_takes_no_chunk_along_that_would_go_by_a_job(
+    database: Connection, batch: Settings, migration: Migration, provider: EmbeddingServer
+) -> None:
+    provider.set_latency(300)
+    try:
+        embed_once(batch.model_copy(update={"embed_batch_size": 5}), migration)
+    finally:
+        provider.set_latency(0)
+    assert [chunk(database, migration, number)[0] for number in (1, 2, 3)] == ["done", "pending", "pending"]
+
+
+def test_a_pause_while_answers_are_read_leaves_the_job_open_for_whoever_resumes(
+    database: Connection,
+    batch: Settings,
+    migration: Migration,
+    provider: EmbeddingServer,
+    paid: Paid,
+    made: Made,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    one = batch.model_copy(update={"embed_concurrency": 1})
+    assert embed_once(one, migration).startswith("waits")
+    waiting.until(lambda: made()[0]["status"] == "completed")
+    of = Answers.of
+
+    def pause(self: Answers, asked: Any) -> Any:
+        database.execute("UPDATE reembed.migrations SET state = 'paused' WHERE state = 'backfilling'")
+        return of(self, asked)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Answers, "of", pause)
+        assert embed(one, migration).startswith("given back")
+    assert 0 < len(embedded(database)) < 5
+    assert len(jobs.all_open(database, migration.id)) == 1
+    resume.resume(database, ledger.get(database, migration.id))
+    assert embed(one, migration).startswith("done")
+    assert len(made()) == 1
+    assert paid() == [1] * 5
+    assert wrong(database) == []
+
+
+@pytest.mark.parametrize("known", [False, True], ids=["never made", "forgotten"])
+def test_a_job_that_is_not_at_the_provider_is_charged_only_if_it_ever_was(
+    database: Connection, batch: Settings, migration: Migration, provider: EmbeddingServer, known: bool
+) -> None:
+    before = provider.usage()[MODEL]["tokens"]
+    migration = steps.limited(database, migration, tokens=100_000)
+    claim = chunks.claim(database, migration.id, 1, owner="me", lease_seconds=30, max_strikes=5)
+    assert claim is not None
+    lost = jobs.begin(database, claim, uuid.uuid4(), texts=5, reserve=1_000, most=1)
+    assert lost is not None
+    if known:
+        jobs.name(database, claim, lost, "batch_that_is_gone")
+    chunks.give_back(database, claim)
+    assert embed(batch, migration).startswith("done")
+    billed = provider.usage()[MODEL]["tokens"] - before - 1
+    room = limits.room(database, migration.id)
+    assert (room.reserved_tokens, room.spent_tokens) == (0, -(-billed // 2) + 1_000 * known)
+    assert wrong(database) == []
 
 
 def test_a_file_is_no_larger_than_the_provider_takes(

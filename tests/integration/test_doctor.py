@@ -91,6 +91,33 @@ def test_a_check_that_would_write_could_not(
     )
 
 
+def test_the_old_model_in_the_place_of_the_new_one_is_an_error_before_anything_is_paid_for(
+    database: Connection, settings: Settings, ready_table: object
+) -> None:
+    left: dict[str, object] = {"embed_model": "lexical-words", "embed_dimensions": 32}
+    finding = found(settings, **left)["model.old"]
+    assert (finding.severity, finding.what, finding.hint) == (
+        "error",
+        "EMBED_MODEL and OLD_EMBED_MODEL are the same, lexical-words (32), so there is nothing to move.",
+        "Set EMBED_MODEL to the new model; to have every vector made anew by this one, unset OLD_EMBED_MODEL.",
+    )
+    for begin in (start.plan, start.start):
+        with pytest.raises(checks.SameAsOld):
+            begin(database, settings.model_copy(update=left))
+    assert not ledger.exists(database)
+    # An old column's width is the old model's, where nobody says another
+    assert "model.old" in found(settings, **left, old_embed_dimensions=None)
+    # The same name elsewhere, another width, other prefixes, or no name: something to do
+    for more in (
+        {"old_openai_base_url": "http://elsewhere/v1"},
+        {"old_embed_dimensions": 16},
+        {"old_embed_document_prefix": "passage: "},
+        {"embed_query_prefix": "query: "},
+        {"old_embed_model": None},
+    ):
+        assert "model.old" not in found(settings, **left, **more), more
+
+
 def test_nothing_of_the_doctors_outlasts_it_in_a_session(
     database: Connection, settings: Settings, ready_table: object
 ) -> None:

@@ -98,6 +98,26 @@ def test_who_paused_it_is_told_apart_from_what_stopped_it(
     assert waits_for() == {"fault"}
 
 
+@pytest.mark.parametrize("done", [(), (1, 2, 3)])
+def test_of_an_aborted_migration_nothing_is_embedded_whatever_was(
+    metrics: exporter.Ledger,
+    settings: Settings,
+    migration: ledger.Migration,
+    database: Connection,
+    done: tuple[int, ...],
+) -> None:
+    steps.embed(settings, migration, *done)
+    flag.abort(database, migration)
+    status = progress.status(database, ledger.get(database, migration.id))
+    assert (status.documents, status.embedded, status.pending, status.failed) == (12, 0, 12, 0)
+    samples = scrape(metrics)
+    counted = {
+        state: value(samples, "documents", state=state) for state in ("embedded", "pending", "refused")
+    }
+    assert counted == {"embedded": 0, "pending": 12, "refused": 0}
+    assert value(samples, "eta_seconds") is None
+
+
 def test_requests_are_told_by_what_became_of_them(
     metrics: exporter.Ledger, settings: Settings, migration: ledger.Migration, database: Connection
 ) -> None:

@@ -9,6 +9,7 @@ from pydantic import SecretStr
 
 from config.settings import Settings
 from orchestrator import checks, flag, start
+from reembed import errors
 from reembed.database import chunks, connection, indexes, ledger, validations
 from reembed.database import storage as vector_storage
 from reembed.retrieval import Retriever
@@ -63,6 +64,53 @@ def test_a_whole_migration_and_every_search_beside_it_need_no_more_than_the_guid
         search()
         flag.cleanup(database, ledger.get(database, migration.id))
         search()
+
+
+def test_a_service_whose_role_came_after_start_is_told_which_rights_it_wants(
+    settings: Settings, storage: str, roles: Roles
+) -> None:
+    ours = settings.model_copy(
+        update={"database_url": SecretStr(roles.url_of("migration")), "storage": storage}
+    )
+    service_role = roles.names["service"]
+    with (
+        connection.connect(ours.database, "test") as database,
+        psycopg.connect(roles.url_of("service"), autocommit=True) as service,
+    ):
+        migration = start.create(database, ours, checks.documents_table(database, ours))
+        vector_storage.expand(database, migration)
+        steps.walk(database, migration, "backfilling", "indexing", "validating", "ready", "switched")
+        # Given a role as one that came later
+        searched = migration.table.companion or "documents"
+        for taken in ("reembed.flags, reembed.models", "SCHEMA reembed", searched):
+            database.execute(f'REVOKE ALL ON {taken} FROM "{service_role}"'.encode())
+
+        def refused() -> str:
+            with Retriever(ours) as retriever, pytest.raises(errors.Usage) as error:
+                retriever.search(service, "anything")
+            assert isinstance(error.value.__cause__, psycopg.errors.InsufficientPrivilege)
+            return str(error.value)
+
+        def grant(what: str) -> None:
+            database.execute(f'GRANT {what} TO "{service_role}"'.encode())
+
+        # When it searches, then it is told what to grant, until it has all of it
+        flag_is_hidden = (
+            "The database role of this service may not read the flag: permission denied for {}. "
+            "GRANT USAGE ON SCHEMA reembed, and SELECT ON reembed.flags and reembed.models, to it."
+        )
+        assert refused() == flag_is_hidden.format("schema reembed")
+        grant("USAGE ON SCHEMA reembed")
+        assert refused() == flag_is_hidden.format("view flags")
+        grant("SELECT ON reembed.flags, reembed.models")
+        tables = f"public.{searched}" if storage == "column" else f"public.documents and public.{searched}"
+        assert refused() == (
+            "The database role of this service may not search public.documents: "
+            f"permission denied for table {searched}. GRANT SELECT ON {tables} to it."
+        )
+        grant(f"SELECT ON {searched}")
+        with Retriever(ours) as retriever:
+            assert retriever.search(service, "anything") == []
 
 
 def test_a_service_may_neither_change_a_document_nor_move_the_flag(

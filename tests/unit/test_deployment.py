@@ -3,9 +3,12 @@
 import importlib
 import re
 import shlex
+import subprocess
 import tomllib
+from pathlib import Path
 from typing import Any
 
+import honcho.environ
 import pytest
 import yaml
 
@@ -13,6 +16,7 @@ from config.settings import Settings
 from orchestrator.embedded.process import CHECKOUT
 
 ROLES = ("worker", "control", "beat", "flower")
+_SCHEDULE = "/tmp/reembed-beat-schedule"  # noqa: S108  where a container may write
 
 COMPOSE_TEXT = (CHECKOUT / "docker-compose.yml").read_text()
 COMPOSE: dict[str, Any] = yaml.safe_load(COMPOSE_TEXT)
@@ -25,15 +29,18 @@ PROCFILE = dict(
 )
 DOCKERFILE = (CHECKOUT / "Dockerfile").read_text().replace("\\\n", "")
 SETTINGS = {name.upper() for name in Settings.model_fields}
-SECRET = re.compile(r"PASSWORD|_KEY$|_AUTH$|_URL$|_BACKEND$")
+SECRET = re.compile(r"PASSWORD|_KEY$|_AUTH$|_URL$|_BACKEND$|_HEADERS$")
+# Compose's own, and what others than our settings read from the environment
+FOREIGN = {"FLOWER_BASIC_AUTH", "OTEL_EXPORTER_OTLP_HEADERS", "OTEL_SERVICE_NAME"}
 
 # By hand: those keys of a service in the Compose specification that we use. Its JSON schema is in no package that we
 # depend on. For a key that it does not know, `docker compose` refuses the whole file
 SERVICE_KEYS = {
-    "build", "cap_drop", "command", "depends_on", "deploy", "entrypoint", "environment", "healthcheck", "image", "init",
-    "ports", "profiles", "read_only", "restart", "security_opt", "shm_size", "stop_grace_period", "tmpfs", "user",
-    "volumes",
+    "build", "cap_drop", "command", "depends_on", "deploy", "entrypoint", "environment", "extra_hosts", "healthcheck",
+    "image", "init", "ports", "profiles", "read_only", "restart", "security_opt", "shm_size", "stop_grace_period",
+    "tmpfs", "user", "volumes",
 }  # fmt: skip
+DEPENDENCY_KEYS = {"condition", "required"}
 HEALTHCHECK_KEYS = {"test", "interval", "timeout", "retries", "start_period"}
 DURATION = re.compile(r"\d+[smh]")
 
@@ -51,6 +58,12 @@ def celery_command(role: str) -> list[str]:
     return words[words.index("celery") :]
 
 
+def in_a_container(role: str) -> list[str]:
+    """The same where nothing but /tmp can be written, and nobody reaches a port that is not published."""
+    changes = {"--address=127.0.0.1": "--address=0.0.0.0", "celerybeat-schedule": _SCHEDULE}
+    return [changes.get(word, word) for word in celery_command(role)]
+
+
 def celery_options(subcommand: str) -> set[str]:
     module = importlib.import_module(f"celery.bin.{subcommand}")
     return {option for parameter in getattr(module, subcommand).params for option in parameter.opts}
@@ -65,9 +78,7 @@ def flower_options() -> set[str]:
 
 @pytest.mark.parametrize("role", ROLES)
 def test_compose_and_procfile_start_the_same(role: str) -> None:
-    # Inside its container Flower listens to all; the port is published on loopback
-    expected = [word.replace("127.0.0.1", "0.0.0.0") for word in celery_command(role)]  # noqa: S104
-    assert SERVICES[role]["command"] == expected
+    assert SERVICES[role]["command"] == in_a_container(role)
 
 
 @pytest.mark.parametrize("role", ROLES)
@@ -96,12 +107,20 @@ def test_workers_on_one_machine_have_names_of_their_own() -> None:
         assert f"-n ${{HONCHO_PROCESS_NAME:-{role}}}@%h" in PROCFILE[role]
 
 
+def test_two_installations_on_one_machine_have_a_schedule_each() -> None:
+    schedule = celery_command("beat")[celery_command("beat").index("-s") + 1]
+    # In the checkout that it is started in, and no file of it
+    assert "/" not in schedule
+    assert f"{schedule}*" in (CHECKOUT / ".gitignore").read_text().splitlines()
+
+
 @pytest.mark.parametrize("name", sorted(SERVICES))
 def test_compose_knows_every_key(name: str) -> None:
     assert set(SERVICES[name]) <= SERVICE_KEYS
     assert set(SERVICES[name].get("healthcheck", {})) <= HEALTHCHECK_KEYS
-    for other in SERVICES[name].get("depends_on", {}):
+    for other, how in SERVICES[name].get("depends_on", {}).items():
         assert other in SERVICES
+        assert set(how) <= DEPENDENCY_KEYS
     for volume in SERVICES[name].get("volumes", []):
         assert volume.split(":")[0] in COMPOSE["volumes"]
 
@@ -115,7 +134,7 @@ def test_every_service_has_limits_and_time_to_stop(name: str) -> None:
     service = SERVICES[name]
     assert set(service["deploy"]["resources"]["limits"]) == {"cpus", "memory"}
     assert DURATION.fullmatch(service["stop_grace_period"])
-    assert service["restart"] == ("no" if "profiles" in service else "unless-stopped")
+    assert service["restart"] == ("no" if name == "reembed" else "unless-stopped")
 
 
 @pytest.mark.parametrize("name", sorted(set(SERVICES) - {"reembed"}))
@@ -129,36 +148,147 @@ def test_every_service_that_goes_on_is_checked_seldom_enough(name: str) -> None:
         assert SERVICES[name]["environment"]["HEARTBEAT_FILE"] in words
 
 
-@pytest.mark.parametrize("name", OURS)
-def test_our_containers_drop_what_they_do_not_need(name: str) -> None:
+@pytest.mark.parametrize("name", sorted(SERVICES))
+def test_no_container_is_root_or_may_become_more_than_it_is(name: str) -> None:
     service = SERVICES[name]
-    assert service["read_only"] is True
     assert service["cap_drop"] == ["ALL"]
     assert service["security_opt"] == ["no-new-privileges:true"]
-    assert service["init"] is True
+    # Our image has a user of its own
+    assert name in OURS or service["user"] == name
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_our_containers_write_nowhere_and_pass_signals_on(name: str) -> None:
+    assert SERVICES[name]["read_only"] is True
+    assert SERVICES[name]["init"] is True
 
 
 @pytest.mark.parametrize("name", OURS)
 def test_every_setting_reaches_our_containers_and_no_other(name: str) -> None:
-    assert set(SERVICES[name]["environment"]) - {"FLOWER_BASIC_AUTH"} == SETTINGS
+    assert set(SERVICES[name]["environment"]) | {"FLOWER_BASIC_AUTH"} == SETTINGS | FOREIGN
+    assert ("FLOWER_BASIC_AUTH" in SERVICES[name]["environment"]) == (name == "flower")
+
+
+def interpolated(text: str, environment: dict[str, str]) -> str:
+    """As Compose does it: from the inside to the outside, so also in a default that is not wanted.
+
+    Raises KeyError, where it refuses the whole file.
+    """
+
+    def value(match: re.Match[str]) -> str:
+        name, how, other = match.groups()
+        found = environment.get(name, "")
+        if not found and how == ":?":
+            raise KeyError(name)
+        return found or other
+
+    while (text := re.sub(r"(?<!\$)\$\{(\w+)(:-|:\?)([^${}]*)\}", value, before := text)) != before:
+        pass
+    assert not re.search(r"(?<!\$)\$(?!\$)", text)
+    return text
+
+
+NEEDED = {"OPENAI_API_KEY": "a-key", "FLOWER_BASIC_AUTH": "ops:secret"}
+
+
+def reached(environment: dict[str, str]) -> tuple[str, str, str]:
+    """Database, broker and result backend of a worker, where these variables are set."""
+    services = yaml.safe_load(interpolated(COMPOSE_TEXT, NEEDED | environment))["services"]
+    worker = services["worker"]["environment"]
+    return worker["DATABASE_URL"], worker["CELERY_BROKER_URL"], worker["CELERY_RESULT_BACKEND"] or ""
+
+
+def test_whoever_has_a_database_and_a_broker_is_asked_for_no_password_of_ours() -> None:
+    own = {
+        "DATABASE_URL": "postgresql://me@db/rag?sslmode=require&x=1",
+        "CELERY_BROKER_URL": "rediss://r:1/0",
+    }
+    assert reached(own) == (own["DATABASE_URL"], own["CELERY_BROKER_URL"], "")
+    rabbit = own | {"CELERY_BROKER_URL": "amqp://r/", "CELERY_RESULT_BACKEND": "redis://r/1"}
+    assert reached(rabbit) == (own["DATABASE_URL"], "amqp://r/", "redis://r/1")
+
+
+def test_without_them_those_of_the_profiles_are_used() -> None:
+    passwords = {"POSTGRES_PASSWORD": "secret", "REDIS_PASSWORD": "hidden"}
+    assert reached(passwords) == (
+        "postgresql://postgres:secret@postgres:5432/rag",
+        "redis://:hidden@redis:6379/0",
+        "",
+    )
+    # Each in a profile of its name, that nobody waits for who did not ask for it
+    for name in ("postgres", "redis"):
+        assert SERVICES[name]["profiles"] == [name]
+        for ours in OURS:
+            assert SERVICES[ours]["depends_on"][name] == {"condition": "service_healthy", "required": False}
+    # What both say to an empty password: Postgres's image does not start by itself
+    assert ': "$${REDIS_PASSWORD:?' in SERVICES["redis"]["command"][-1]
+
+
+def test_the_readme_leads_from_the_image_to_a_switched_table_in_ten_commands() -> None:
+    blocks = re.findall(r"```sh\n(.*?)```", (CHECKOUT / "README.md").read_text(), re.DOTALL)
+    (block,) = [block for block in blocks if "docker compose" in block]
+    commands = [shlex.split(line, comments=True) for line in block.splitlines()]
+    assert len(commands) <= 10
+    assert commands[0] == ["cp", ".env.example", ".env"]
+    assert commands[1][:4] == ["docker", "compose", "up", "-d"]
+    run = ["docker", "compose", "run", "--rm", "reembed"]
+    assert SERVICES["reembed"]["entrypoint"] == ["reembed"]
+    verbs = [words[len(run) :] for words in commands if words[: len(run)] == run]
+    assert verbs == [["doctor"], ["plan"], ["start", "--wait"], ["validate"], ["switch"], ["cleanup"]]
+    # It is said what Compose has to know
+    assert "docker compose 2.20 or newer" in (CHECKOUT / "README.md").read_text()
+
+
+def test_a_container_reaches_what_runs_on_the_machine() -> None:
+    for name in OURS:
+        assert SERVICES[name]["extra_hosts"] == ["host.docker.internal:host-gateway"]
 
 
 def test_no_secret_is_in_the_file_and_none_has_a_default() -> None:
     for name, service in SERVICES.items():
         for variable, value in service.get("environment", {}).items():
             if SECRET.search(variable) and value is not None:
-                assert re.search(r"\$\{\w+:\?[^}]+\}", value), f"{name}: {variable}"
-    for name in ("POSTGRES_PASSWORD", "REDIS_PASSWORD", "OPENAI_API_KEY", "FLOWER_BASIC_AUTH"):
-        uses = re.findall(rf"(?<!\$)\$\{{{name}(..)", COMPOSE_TEXT)
-        assert set(uses) == {":?"}, name
+                assert re.search(r"\$\{\w+:[?-]", value), f"{name}: {variable}"
+    for name in ("OPENAI_API_KEY", "FLOWER_BASIC_AUTH"):
+        assert set(re.findall(rf"(?<!\$)\$\{{{name}(..)", COMPOSE_TEXT)) == {":?"}, name
+        with pytest.raises(KeyError, match=name):
+            interpolated(COMPOSE_TEXT, NEEDED | {name: ""})
+    for name in ("POSTGRES_PASSWORD", "REDIS_PASSWORD"):
+        assert set(re.findall(rf"(?<!\$)\$\{{{name}(:-\}}|...)", COMPOSE_TEXT)) == {":-}"}, name
 
 
 def test_the_example_names_every_variable_that_has_to_be_set_and_only_known_ones() -> None:
-    example = re.findall(r"^(\w+)=(.*)$", (CHECKOUT / ".env.example").read_text(), re.MULTILINE)
-    needed = set(re.findall(r"\$\{(\w+):\?", COMPOSE_TEXT + (CHECKOUT / "Procfile").read_text()))
-    names = {name for name, _ in example}
-    assert needed | {"DATABASE_URL"} <= names <= needed | SETTINGS
-    assert not [name for name, value in example if value and name in needed]
+    example = dict(re.findall(r"^(\w+)=(.*)$", (CHECKOUT / ".env.example").read_text(), re.MULTILINE))
+    needed = {*NEEDED, "POSTGRES_PASSWORD", "REDIS_PASSWORD"}
+    assert set(re.findall(r"\$\{(\w+):\?", COMPOSE_TEXT)) <= needed
+    assert (
+        needed | {"DATABASE_URL", "COMPOSE_PROFILES"}
+        <= set(example)
+        <= needed | SETTINGS | {"COMPOSE_PROFILES"}
+    )
+    for name in needed | {"DATABASE_URL", "CELERY_BROKER_URL"}:
+        assert example[name] == "''", name
+    assert set(example["COMPOSE_PROFILES"].strip("'").split(",")) <= {"postgres", "redis"}
+
+
+def test_the_example_says_nothing_else_than_the_defaults() -> None:
+    values = honcho.environ.parse((CHECKOUT / ".env.example").read_text())
+    for name, value in values.items():
+        field = Settings.model_fields.get(name.lower())
+        assert not value or field is None or value == str(field.default), name
+
+
+AWKWARD = "postgresql://me:p%40s$HOME#1@host/db?sslmode=prefer&connect_timeout=5"
+
+
+def test_a_shell_and_honcho_take_what_stands_in_the_quotes_of_the_example_as_it_is(tmp_path: Path) -> None:
+    text = (CHECKOUT / ".env.example").read_text()
+    assert "\nDATABASE_URL=''\n" in text
+    (tmp_path / ".env").write_text(text.replace("DATABASE_URL=''", f"DATABASE_URL='{AWKWARD}'"))
+    assert honcho.environ.parse((tmp_path / ".env").read_text())["DATABASE_URL"] == AWKWARD
+    sourced = "set -a && . ./.env && set +a && printenv DATABASE_URL"
+    done = subprocess.run(["sh", "-c", sourced], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout == f"{AWKWARD}\n"
 
 
 def test_images_are_pinned() -> None:
@@ -177,21 +307,45 @@ def test_redis_forgets_nothing_and_flower_is_published_on_loopback_alone() -> No
 
 
 def test_flower_is_not_started_without_a_password() -> None:
-    assert PROCFILE["flower"].startswith(': "${FLOWER_BASIC_AUTH:?')
+    # Flower itself refuses, however it is started: tests/acceptance/test_flower_access.py. Compose says so before
+    # anything starts
     assert "--address=127.0.0.1" in PROCFILE["flower"]
     assert "${FLOWER_BASIC_AUTH:?" in SERVICES["flower"]["environment"]["FLOWER_BASIC_AUTH"]
 
 
+def pinned(file: str) -> set[str]:
+    """The names that a file of constraints gives one version each."""
+    lines = re.findall(r"^([\w.-]+)==\S+$", (CHECKOUT / "deploy" / file).read_text(), re.MULTILINE)
+    return {name.lower().replace("_", "-") for name in lines}
+
+
+def names(requirements: list[str]) -> set[str]:
+    return {re.split(r"[\[<>=; ]", line)[0].lower().replace("_", "-") for line in requirements}
+
+
 def test_the_image_installs_what_is_pinned_and_all_of_it() -> None:
-    assert "--constraint constraints.txt" in DOCKERFILE
-    pinned = dict(
-        re.findall(r"^([\w.-]+)==(\S+)$", (CHECKOUT / "deploy" / "constraints.txt").read_text(), re.MULTILINE)
-    )
     project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
     wanted = [*project["dependencies"], *extras["application"], *extras["tracing"]]
-    named = {re.split(r"[\[<>=; ]", line)[0].lower().replace("_", "-") for line in wanted}
-    assert named <= {name.lower().replace("_", "-") for name in pinned}
+    assert names(wanted) <= pinned("constraints.txt")
+
+
+def test_what_builds_the_wheel_of_the_image_is_pinned_too() -> None:
+    build = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["build-system"]
+    assert names(build["requires"]) <= pinned("build-constraints.txt")
+    installs = re.findall(r"pip (?:--python \S+ )?(?:install|wheel) (.*?)(?:&&|$)", DOCKERFILE, re.MULTILINE)
+    assert len(installs) == 3
+    # Each takes wheels of pinned versions; the one that builds finds its backend there
+    for options in installs:
+        isolated = "--only-binary :all: --constraint" not in options
+        assert not isolated or "--no-deps --no-build-isolation" in options, options
+
+
+def test_nothing_can_be_installed_beside_the_application_in_the_image() -> None:
+    assert "python -m venv --without-pip /venv" in DOCKERFILE
+    final = DOCKERFILE.split("\nFROM ")[-1]
+    assert "RUN pip" not in final
+    assert final.index("USER ") > final.index("COPY orchestrator")
 
 
 def test_the_image_starts_a_worker() -> None:

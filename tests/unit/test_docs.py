@@ -22,7 +22,11 @@ TEXTS = {path.name: path.read_text() for path in DOCUMENTS}
 CONTEXT = click.Context(main.reembed)
 COMMANDS = main.reembed.list_commands(CONTEXT)
 # Names of variables that are read by others than our settings
-FOREIGN = {"FLOWER_BASIC_AUTH", "FLOWER_PORT", "BEAT_SCHEDULE", "POSTGRES_PASSWORD", "REDIS_PASSWORD"}
+IN_THE_PROCFILE = set(re.findall(r"\$\{?([A-Z]\w+)", (CHECKOUT / "Procfile").read_text()))
+FOREIGN = IN_THE_PROCFILE | {
+    "COMPOSE_PROFILES", "FLOWER_BASIC_AUTH", "OTEL_EXPORTER_OTLP_HEADERS", "OTEL_SERVICE_NAME",
+    "POSTGRES_PASSWORD", "REDIS_PASSWORD"
+}  # fmt: skip
 
 
 def rows(text: str) -> dict[str, str]:
@@ -57,6 +61,13 @@ def arrows(thing: str, text: str) -> set[tuple[str, str]]:
 
 def test_every_setting_is_documented_and_no_other() -> None:
     assert set(rows(TEXTS["configuration.md"])) == {name.upper() for name in Settings.model_fields}
+
+
+def test_every_variable_that_is_read_beside_the_settings_is_documented_and_no_other() -> None:
+    beside = TEXTS["configuration.md"].partition("## Beside these")[2]
+    assert set(re.findall(r"`([A-Z]\w+)`", beside)) == FOREIGN - {
+        name.upper() for name in Settings.model_fields
+    }
 
 
 @pytest.mark.parametrize("name", sorted(Settings.model_fields))

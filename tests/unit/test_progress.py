@@ -7,6 +7,7 @@ import pytest
 
 from orchestrator import progress
 from orchestrator.command import status as command
+from orchestrator.prices import Price, Prices
 from reembed.database.building import Progress
 from reembed.database.chunks import Counts
 from reembed.database.searches import ShadowReport, SideReport
@@ -186,6 +187,11 @@ def test_a_canary_is_shown_with_both_its_sides_and_the_shadow() -> None:
     ("fields", "shown"),
     [
         ({}, "-"),
+        ({"tokens": 145_748}, "145,748 tokens, price unknown: set EMBED_PRICE_PER_MILLION_TOKENS"),
+        (
+            {"tokens": 145_748, "budget_usd": 12.5},
+            "145,748 tokens, price unknown: set EMBED_PRICE_PER_MILLION_TOKENS; pauses before 12.50 USD",
+        ),
         (
             {"cost_usd": 1.234, "price_as_of": datetime.date(2026, 11, 1)},
             "1.23 USD, list price of 2026-11-01",
@@ -197,6 +203,20 @@ def test_a_cost_is_shown_with_the_date_of_its_price_and_the_budget(
     fields: dict[str, object], shown: str
 ) -> None:
     assert f"cost        {shown}\n" in command._table(status(**fields))
+
+
+def test_an_aborted_migration_has_nothing_embedded_and_nothing_that_anybody_waits_for() -> None:
+    aborted = status(state="aborted", documents=1_500, embedded=0, pending=1_500, failed=0, eta_seconds=None)
+    assert "documents   1,500: none has a new vector, the new column is gone\n" in command._table(aborted)
+    assert aborted.sentence() == (
+        "migration 3 of public.documents to new (768): aborted, 0 of 1,500 documents (0 %)"
+    )
+
+
+def test_where_the_old_models_price_is_what_is_missing_nobody_is_sent_to_set_the_new_ones() -> None:
+    known = Prices(new=Price(0.13, None), old=None)
+    shown = command._table(status(tokens=145_748), known)
+    assert "cost        145,748 tokens, price unknown: the old model's is in no list\n" in shown
 
 
 def test_a_share_to_look_at_is_shown() -> None:

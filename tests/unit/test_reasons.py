@@ -15,8 +15,9 @@ from reembed.database import jobs, limits
 from reembed.database.building import Progress
 from reembed.embedding.jobs import Job
 from tests.unit.test_progress import NOTHING
-from workers import at_provider, budget, governor, quota, sides
+from workers import budget, governor, quota, sides
 from workers.governor import Load
+from workers.jobs import waiting
 
 BUDGET = limits.BudgetReached(budget="12.50", spent="12.49", next="0.10")
 KEY = errors.ProviderRefusedKey(
@@ -35,7 +36,7 @@ def held(load: Load) -> str:
 def job() -> str:
     there = jobs.Open(1, uuid.uuid4(), "batch_1", texts=9, reserved=0, created_at=datetime.now(UTC))
     found = Job("batch_1", "in_progress", texts=9, answered=3, question="", answers=[], fault=None)
-    return at_provider.answered(there, found)
+    return waiting.answered(there, found)
 
 
 @pytest.mark.parametrize(
@@ -51,8 +52,8 @@ def job() -> str:
         ("backfilling", str(AWAY), "provider"),
         ("backfilling", f"{budget.WAITING}; trying again in 0 s", "limit"),
         ("backfilling", job(), "job"),
-        ("backfilling", at_provider.NO_PLACE.format(jobs=20), "job"),
-        ("backfilling", str(at_provider.waiting(Settings.model_construct(), at_provider.ENOUGH)), "job"),
+        ("backfilling", waiting.NO_PLACE.format(jobs=20), "job"),
+        ("backfilling", str(waiting.until_the_next_look(Settings.model_construct(), waiting.ENOUGH)), "job"),
         ("switched", str(BUDGET), "limit"),
         ("switched", sides.OLD_MODEL_AWAY.format(error=KEY), "fault"),
         ("backfilling", str(quota.QuotaUnreadable(reason="ConnectionError")), "fault"),

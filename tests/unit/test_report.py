@@ -4,12 +4,17 @@ import dataclasses
 import json
 import re
 from datetime import UTC, datetime
+from pathlib import Path
 
+from click.testing import CliRunner
+
+from orchestrator.command import main
 from orchestrator.report import charts, curve, page
 from orchestrator.report.charts import Span
 from orchestrator.report.page import Heading, Texts
 from orchestrator.validation.shift import Shift
 from orchestrator.validation.slices import Slices
+from reembed import errors
 from tests.unit.test_index_recall import measured
 from tests.unit.test_quality import judge
 from tests.unit.test_verdict import SOUND
@@ -120,3 +125,22 @@ def test_a_search_among_a_share_of_the_documents_says_so() -> None:
     bounded = dataclasses.replace(measured(0.9, 0.9, 0.9, 0.9), documents=4_000_000, searched=50_000)
     drawn = page.render(report(index=bounded), HEADING)
     assert "exact search among about 50,000 of 4,000,000 documents" in drawn
+
+
+def test_a_page_that_cannot_be_written_is_refused_before_anything_is_judged(tmp_path: Path) -> None:
+    for path, reason in (
+        (tmp_path / "nowhere" / "page.html", "No such file or directory"),
+        (tmp_path / "page.html" / "page.html", "Not a directory"),
+    ):
+        (tmp_path / "page.html").write_text("an older page")
+        # No DATABASE_URL is set: nothing else was looked at
+        answer = CliRunner().invoke(main.reembed, ["validate", "--html", str(path)])
+        assert isinstance(answer.exception, errors.Usage)
+        assert str(answer.exception) == (
+            f"The page cannot be written to {path}: {reason}. Nothing was judged; name another file with --html."
+        )
+    # One that can be written is as it was until it is
+    for path, before in ((tmp_path / "page.html", "an older page"), (tmp_path / "new.html", None)):
+        answer = CliRunner().invoke(main.reembed, ["validate", "--html", str(path)])
+        assert str(answer.exception) == "DATABASE_URL is not set. Set it in the environment and try again."
+        assert (path.read_text() if path.exists() else None) == before

@@ -107,12 +107,37 @@ def test_without_an_old_model_there_is_none() -> None:
     assert Settings.load().old_model(1536) is None
 
 
+@pytest.mark.parametrize("url", ["verysecret", "kafka://me:verysecret@host"])
+def test_a_broker_that_is_neither_redis_nor_rabbitmq_is_named_by_its_own_variable(
+    monkeypatch: pytest.MonkeyPatch, url: str
+) -> None:
+    for backend in ("", "redis://localhost/1"):
+        monkeypatch.setenv("CELERY_BROKER_URL", url)
+        monkeypatch.setenv("CELERY_RESULT_BACKEND", backend)
+        with pytest.raises(settings.InvalidSetting) as error:
+            Settings.load()
+        assert str(error.value) == (
+            "CELERY_BROKER_URL is no URL of Redis (redis://, rediss://) or RabbitMQ (amqp://, amqps://). "
+            "Set it in the environment and try again."
+        )
+
+
+def test_a_result_backend_that_is_not_redis_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CELERY_RESULT_BACKEND", "rpc://")
+    with pytest.raises(settings.InvalidSetting) as error:
+        Settings.load()
+    assert str(error.value) == (
+        "CELERY_RESULT_BACKEND is not a redis:// URL, and chords are counted in Redis whatever the broker is. "
+        "Set it in the environment and try again."
+    )
+
+
 def test_a_broker_that_is_not_redis_needs_a_redis_beside_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CELERY_BROKER_URL", "amqp://localhost")
     with pytest.raises(settings.InvalidSetting) as error:
         Settings.load()
     assert str(error.value) == (
-        "CELERY_RESULT_BACKEND is not a redis:// URL, and chords are counted in Redis whatever the broker is. "
+        "CELERY_RESULT_BACKEND is not set, and chords are counted in Redis whatever the broker is. "
         "Set it in the environment and try again."
     )
     monkeypatch.setenv("CELERY_RESULT_BACKEND", "redis://localhost/1")

@@ -23,6 +23,7 @@ def test_a_name_is_read_as_sql_reads_it_but_without_folding(
     text: str, expected: tuple[str | None, str]
 ) -> None:
     assert table.parse(text) == expected
+    assert table.parse(table.written(*expected)) == expected
 
 
 @pytest.mark.parametrize(

@@ -5,13 +5,14 @@ import logging
 import math
 import tempfile
 
-from reembed import errors, settings
-from reembed.database import chunks, jobs, ledger
+from reembed import errors
+from reembed.database import jobs
 from reembed.embedding.jobs import Job, JobRefused, Jobs
 from reembed.events import Event
-from workers import at_provider
-from workers.answers import Answers
-from workers.keeping import Keeper, Leaving
+from workers.attempt import Attempt
+from workers.jobs import waiting
+from workers.jobs.answers import Answers
+from workers.jobs.keeping import Keeper, Leaving
 from workers.loop import Loop
 from workers.telling import Telling
 from workers.tools import Tools
@@ -29,33 +30,30 @@ class Following:
     def __init__(
         self,
         tools: Tools,
-        migration: ledger.Migration,
-        claim: chunks.Claim,
-        model: settings.Model,
+        attempt: Attempt,
         telling: Telling,
     ) -> None:
         self._tools = tools
-        self._migration = migration
-        self._claim = claim
-        self._model = model
+        self._attempt = attempt
+        self._claim = attempt.claim
         self._telling = telling
-        self._provider = tools.provider(model, claim.side)
+        self._provider = tools.provider(attempt.model, attempt.claim.side)
         self._jobs = Jobs(self._provider)
-        self._keeper = Keeper(tools, claim)
+        self._keeper = Keeper(tools, attempt.claim)
 
-    def follow(self, job: jobs.Open) -> None:
-        """Returns once the job has ended, and all that is of use in it is committed.
+    def follow(self, job: jobs.Open) -> int:
+        """Returns once the job has ended, and all that is of use in it is committed: how many vectors it gave.
 
-        Raises at_provider.Waiting while it has not; after it what its answers were no good for: errors.Broken,
+        Raises waiting.Waiting while it has not; after it what its answers were no good for: errors.Broken,
         errors.Transient, JobUnanswered. Keeper.aside and Loop.run raise through.
         """
         found = self._find(job)
         if found is None:
             # A job that the provider has forgotten may have been billed; what has no name has never been there
             self._end(job, tokens=0, charged=job.reserved if job.name else 0)
-            return
+            return 0
         if not found.ended:
-            raise at_provider.waiting(self._tools.settings, at_provider.answered(job, found))
+            raise waiting.until_the_next_look(self._tools.settings, waiting.answered(job, found))
         answers = self._collect(job, found)
         self._jobs.delete(found.question, *found.answers)
         _log.info(
@@ -67,6 +65,7 @@ class Following:
         fault = _fault(found, answers)
         if fault is not None:
             raise fault
+        return answers.vectors
 
     def _find(self, job: jobs.Open) -> Job | None:
         name = job.name
@@ -84,7 +83,7 @@ class Following:
                 self._keeper.aside(functools.partial(self._jobs.download, name, file))
             answers = self._keeper.aside(lambda: Answers(file, self._provider))
             if answers.vectors:
-                loop = Loop(self._tools, self._migration, self._claim, self._model, self._telling, answers)
+                loop = Loop(self._tools, self._attempt, self._telling, answers)
                 loop.run()
                 if loop.taking.left:
                     raise Leaving

@@ -10,15 +10,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from reembed import errors, settings
-from reembed.database import chunks, jobs, ledger, limits
+from reembed import errors
+from reembed.database import jobs, limits
 from reembed.embedding import job_lines
 from reembed.embedding.bisection import HARMLESS
 from reembed.embedding.jobs import MOST_BYTES, MOST_TEXTS, Jobs
 from reembed.events import Event
-from workers import asking, at_provider, batches, budget
+from workers import asking, batches, budget
+from workers.attempt import Attempt
 from workers.duplicates import Duplicates
-from workers.keeping import Keeper
+from workers.jobs import waiting
+from workers.jobs.keeping import Keeper
 from workers.tools import Tools
 
 _log = logging.getLogger(__name__)
@@ -38,20 +40,16 @@ class _Written:
 class Submitting:
     """Of one attempt at a chunk."""
 
-    def __init__(
-        self, tools: Tools, migration: ledger.Migration, claim: chunks.Claim, model: settings.Model
-    ) -> None:
+    def __init__(self, tools: Tools, attempt: Attempt) -> None:
         self._tools = tools
         self._call = tools.database.call
-        self._migration = migration
-        self._claim = claim
-        self._model = model
-        self._provider = tools.provider(model, claim.side)
+        self._migration, self._claim, self._model = attempt.migration, attempt.claim, attempt.model
+        self._provider = tools.provider(attempt.model, attempt.claim.side)
         self._jobs = Jobs(self._provider)
-        self._keeper = Keeper(tools, claim)
+        self._keeper = Keeper(tools, attempt.claim)
 
     def submit(self) -> None:
-        """Returns where so little is pending that it is better asked for now; otherwise raises at_provider.Waiting.
+        """Returns where so little is pending that it is better asked for now; otherwise raises waiting.Waiting.
 
         Also raises limits.BudgetReached, and what Jobs, asking.ask and Keeper.aside raise.
         """
@@ -76,17 +74,17 @@ class Submitting:
                 job=found.id, texts=written.texts,
             )
         )  # fmt: skip
-        raise at_provider.waiting(self._tools.settings, at_provider.answered(job, found))
+        raise waiting.until_the_next_look(self._tools.settings, waiting.answered(job, found))
 
     def _refuse_more(self) -> None:
-        """Raises at_provider.Waiting where no further job is to be made now."""
+        """Raises waiting.Waiting where no further job is to be made now."""
         there = self._call(lambda connection: jobs.count(connection, self._claim.migration_id))
         if there.jobs >= self._tools.settings.provider_jobs:
             raise self._no_place()
         if there.jobs and self._call(
             lambda connection: limits.enough_with(connection, self._claim.migration_id, there.texts)
         ):
-            raise at_provider.waiting(self._tools.settings, at_provider.ENOUGH)
+            raise waiting.until_the_next_look(self._tools.settings, waiting.ENOUGH)
 
     def _room(self) -> limits.Room | None:
         """What is left of the budget; None without one."""
@@ -96,7 +94,7 @@ class Submitting:
 
     def _wait_for_money(self, room: limits.Room, wanted: int) -> None:
         if room.has_room(wanted):
-            raise at_provider.waiting(self._tools.settings, budget.WAITING)
+            raise waiting.until_the_next_look(self._tools.settings, budget.WAITING)
         reached = room.reached(wanted)
         self._call(
             lambda connection: limits.pause(connection, self._claim.migration_id, wanted, str(reached))
@@ -111,23 +109,20 @@ class Submitting:
         tokens = size = 0
         for text in self._texts():
             name = job_lines.name(text)
+            if name in seen:
+                continue
             try:
-                line = (
-                    b""
-                    if name in seen
-                    else job_lines.encode(text, self._model.name, self._provider.dimensions)
-                )
+                line = job_lines.encode(text, self._model.name, self._provider.dimensions)
             except errors.RequestRefused:
                 # Asked for alone in the end, which says whose fault it is
                 continue
             more = math.ceil(budget.most_tokens(text) * share)
             is_dear = most_tokens is not None and tokens + more > most_tokens
-            if line and (is_dear or len(seen) == most_texts or size + len(line) > MOST_BYTES):
+            if is_dear or len(seen) == most_texts or size + len(line) > MOST_BYTES:
                 return _Written(len(seen), tokens, more)
-            if line:
-                seen.add(name)
-                size += file.write(line)
-                tokens += more
+            seen.add(name)
+            size += file.write(line)
+            tokens += more
         return _Written(len(seen), tokens, None)
 
     def _texts(self) -> Iterator[str]:
@@ -169,6 +164,6 @@ class Submitting:
                 self._jobs.cancel(name)
             raise
 
-    def _no_place(self) -> at_provider.Waiting:
-        reason = at_provider.NO_PLACE.format(jobs=self._tools.settings.provider_jobs)
-        return at_provider.waiting(self._tools.settings, reason)
+    def _no_place(self) -> waiting.Waiting:
+        reason = waiting.NO_PLACE.format(jobs=self._tools.settings.provider_jobs)
+        return waiting.until_the_next_look(self._tools.settings, reason)

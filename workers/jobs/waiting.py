@@ -16,7 +16,7 @@ class Waiting(errors.Transient):
     """{reason}"""
 
 
-def waiting(environment: Settings, reason: str) -> Waiting:
+def until_the_next_look(environment: Settings, reason: str) -> Waiting:
     """Until somebody is to look again."""
     return Waiting(reason=reason, retry_after=environment.provider_job_look_seconds)
 
