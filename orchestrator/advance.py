@@ -13,6 +13,7 @@ message says, one process at a time does it for a migration, and each change of 
     cleaning      catch up, while `cleanup` brings the vectors home
 """
 
+import dataclasses
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -130,6 +131,8 @@ def _caught_up(connection: Connection, migration: Migration) -> bool:
     if rounds == 0:
         # The trigger sees to changed texts; the scan proves it, whatever happened to the trigger. Once in each state
         documents.mark_pending(connection, migration)
+    # That scan has listed them all: an index of the companion alone finds what is pending
+    migration = dataclasses.replace(migration, listed=True)
     pending = documents.count_pending(connection, migration)
     if rounds >= _ROUNDS:
         return pending <= chunks.tolerable(connection, migration.id) or not _catch_up(connection, migration)

@@ -116,6 +116,7 @@ def cleanup(
     if migration.table.companion:
         homecoming.bring_home(connection, migration, found, wanted, tell)
         return
+    _prove(connection, migration, tell)
 
     def statements() -> None:
         # Who wrote while we waited for the lock is seen only under it
@@ -142,6 +143,17 @@ def refuse_cleanup(connection: Connection, migration: Migration) -> tuple[str, .
     refuse_pending(connection, migration)
     columns.refuse_views(connection, migration)
     return catalog.indexes_on(connection, migration.table, migration.table.old)
+
+
+def _prove(connection: Connection, migration: Migration, tell: homecoming.Tell) -> None:
+    """That every vector is of its document's text, whatever happened to the triggers. Raises StillPending.
+
+    Nobody looks afterwards. One scan, without a lock; what it finds is pending, and workers embed it.
+    """
+    tell("looks at every document once more")
+    storage.watch(connection, migration)
+    documents.mark_pending(connection, migration)
+    refuse_pending(connection, migration)
 
 
 def refuse_pending(connection: Connection, migration: Migration) -> None:

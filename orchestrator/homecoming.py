@@ -82,6 +82,10 @@ def bring_home(
         tell(f"{_move_all(connection, migration, tell):,} vectors came home")
         tell("builds the index")
         indexes.build_home(connection, migration, documents.count_all(connection, migration), wanted)
+        # Whatever happened to the triggers: nobody looks afterwards
+        tell("looks at every document once more")
+        documents.mark_pending(connection, migration)
+        _wait_for_workers(connection, migration)
         # The proof: a pass over all that finds nothing to do
         while _move_all(connection, migration, tell):
             pass

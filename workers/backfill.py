@@ -8,6 +8,7 @@
 """
 
 import contextlib
+import dataclasses
 import logging
 from collections.abc import Callable
 
@@ -47,6 +48,9 @@ def embed_chunk(tools: Tools, migration_id: int, number: int, telling: Telling =
         _log.info(Event("chunk_not_free", migration=migration_id, chunk=number))
         return "another worker has it, or nobody should"
     migration = ask(lambda connection: ledger.get(connection, migration_id))
+    if claim.catch_up:
+        # Planned after a scan that listed every document; another for each page would outlast the lease
+        migration = dataclasses.replace(migration, listed=True)
     model = sides.model(environment, migration, claim.side)
     if model is None:
         return put_off(tools, claim, sides.NO_OLD_MODEL, environment.rerun_failed_every_seconds)

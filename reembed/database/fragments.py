@@ -9,15 +9,14 @@ from psycopg import sql
 from reembed.database import queries
 from reembed.database.table import Table
 
-# Until the backfill is over, most documents have no row in the companion. From then on each one with text has: the last
-# look of the backfill lists what is left, and the triggers list what is written
-_BEFORE_ALL_ARE_LISTED = ("planned", "backfilling", "paused", "failed", "indexing")
-
 Names = dict[str, sql.Composable]
 
 
-def of(documents: Table, *, migration: int, model: int, state: str, side: str) -> Names:
-    """The table's names, with those that depend on the migration and on the column that `side` means."""
+def of(documents: Table, *, migration: int, model: int, listed: bool, side: str) -> Names:
+    """The table's names, with those that depend on the migration and on the column that `side` means.
+
+    `listed`: every document with text has a row in the companion, so that those without one are none of ours.
+    """
     names: Names = {
         **documents.names,
         "migration": sql.Literal(migration),
@@ -29,7 +28,7 @@ def of(documents: Table, *, migration: int, model: int, state: str, side: str) -
     names["without_vector"] = queries.compose("without_vector", names)
     if documents.companion is None:
         return names | _in_the_table(names, side)
-    return names | _in_the_companion(names, side, listed=state not in _BEFORE_ALL_ARE_LISTED)
+    return names | _in_the_companion(names, side, listed=listed)
 
 
 def _in_the_table(names: Names, side: str) -> Names:

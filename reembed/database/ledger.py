@@ -15,6 +15,10 @@ from reembed.database.connection import Connection
 Side = Literal["new", "old"]
 """The column that a chunk fills."""
 
+# Until the backfill is over, most documents have no row in the companion. From then on each one with text has: the last
+# look of the backfill lists what is left, and the triggers list what is written
+_BEFORE_ALL_ARE_LISTED = ("planned", "backfilling", "paused", "failed", "indexing")
+
 
 class NoMigration(errors.Refused):
     """There is no migration of {table}.
@@ -60,6 +64,8 @@ class Migration:
     budget_usd: float | None = None
     until_percent: float | None = None
     """It pauses at these, where they are set; see reembed/database/limits.py."""
+    listed: bool = False
+    """With a companion: every document with text is known to have a row there, whatever the state says."""
 
     @cached_property
     def names(self) -> dict[str, sql.Composable]:
@@ -76,7 +82,11 @@ class Migration:
 
     def _names(self, side: Side) -> dict[str, sql.Composable]:
         return fragments.of(
-            self.table, migration=self.id, model=self.new_model_id, state=self.state, side=side
+            self.table,
+            migration=self.id,
+            model=self.new_model_id,
+            listed=self.listed or self.state not in _BEFORE_ALL_ARE_LISTED,
+            side=side,
         )
 
 
