@@ -4,7 +4,6 @@ What single rows cannot show is in their sum: a dimension in which no two vector
 new column, one vector for many texts.
 """
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -19,7 +18,7 @@ LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
 
 # Of a dimension's variance, relative to the largest: rounding leaves a hundred times less
 _DEAD = 1e-5
-# Vectors that have to differ somewhere
+# Texts whose vectors have to differ somewhere
 _COMPARABLE = 10
 # Shares. Hashed models leave dimensions empty while documents are few; trained ones have no empty dimension
 _MANY_DEAD = 0.1
@@ -37,12 +36,12 @@ class Integrity:
 
     census: Census
     dead_dimensions: int
-    """In which all vectors of the sample have the same value."""
+    """In which all vectors have the same value."""
     dimensions: int
     copied: int
     """Rows whose new vector is their old one."""
     shared: int
-    """Documents of the sample that share their vector with one of another text."""
+    """Documents that share their vector with one of another text."""
     sampled: int
     norm_mean: float
     norm_deviation: float
@@ -54,17 +53,14 @@ class Integrity:
 
     @classmethod
     def of(cls, census: Census, spread: Spread, rows: Sequence[Row], tolerable: int) -> "Integrity":
-        hashes_by_vector: dict[bytes, set[object]] = {}
-        for row in rows:
-            hashes_by_vector.setdefault(row.new.tobytes(), set()).add(row.content_hash)
-        with_others = Counter(len(hashes_by_vector[row.new.tobytes()]) > 1 for row in rows)
+        # Documents of the same text have the same vector by right
+        texts = len({row.content_hash for row in rows})
         return cls(
             census=census,
-            # One vector for each text: documents of the same text have the same by right
-            dead_dimensions=_dead(list({row.content_hash: row.new for row in rows}.values())),
+            dead_dimensions=_dead(spread.variance) if texts >= _COMPARABLE else 0,
             dimensions=len(rows[0].new) if rows else 0,
             copied=spread.copied,
-            shared=with_others[True],
+            shared=spread.shared,
             sampled=len(rows),
             norm_mean=spread.norm_mean,
             norm_deviation=spread.norm_deviation,
@@ -111,11 +107,11 @@ class Integrity:
                 f"somebody copied the old column, or both models are the same; {AGAIN}",
             )
         if self.shared:
-            told = self.shared >= _MANY_SHARED * self.sampled
+            told = self.shared >= _MANY_SHARED * census.embedded
             yield Finding(
                 "shared",
                 "fault" if told else "warning",
-                f"{self.shared:,} of {self.sampled:,} sampled documents have the vector of another text",
+                f"{self.shared:,} of {census.embedded:,} documents have the vector of another text",
                 f"compare a few by hand; {AGAIN}",
             )
 
@@ -126,9 +122,6 @@ def _norms(vectors: Sequence[NDArray[np.float32]]) -> tuple[float, ...]:
     return tuple(np.quantile(np.linalg.norm(np.stack(vectors), axis=1), LEVELS).tolist())
 
 
-def _dead(vectors: Sequence[NDArray[np.float32]]) -> int:
-    """How many dimensions have no variance; 0 where there is nothing to compare."""
-    if len(vectors) < _COMPARABLE:
-        return 0
-    variance = np.asarray(vectors, dtype=np.float64).var(axis=0)
-    return int((variance <= _DEAD * max(float(variance.max()), 0.0)).sum())
+def _dead(variance: NDArray[np.float64]) -> int:
+    """How many dimensions have no variance, but for rounding."""
+    return int((variance <= _DEAD * max(float(variance.max(initial=0.0)), 0.0)).sum())

@@ -52,11 +52,16 @@ class Spread:
 
     norm_mean: float
     norm_deviation: float
+    variance: NDArray[np.float64]
+    """(dimensions,), of each dimension; empty where there is no vector. Rounded: a constant one is not quite 0."""
     copied: int
     """Rows whose new vector is their old one."""
+    shared: int
+    """Rows whose new vector is that of another text, too."""
 
 
 _NONE: Mapping[Any, Any] = {}
+_MOMENTS = ("mean", "mean_square")
 
 
 @dataclass(frozen=True)
@@ -140,12 +145,17 @@ def census(connection: Connection, migration: Migration) -> Census:
 
 
 def spread(connection: Connection, migration: Migration) -> Spread:
-    """One scan over every row."""
+    """Two scans over every row."""
     row = queries.one(connection, "spread", migration.names)
+    mean, mean_square = (
+        np.asarray(row[name] if row[name] is not None else [], np.float64) for name in _MOMENTS
+    )
     return Spread(
         norm_mean=row["norm_mean"] or 0.0,
         norm_deviation=row["norm_deviation"] or 0.0,
+        variance=mean_square - mean**2,
         copied=row["copied"],
+        shared=queries.one(connection, "count_shared", migration.names)["shared"],
     )
 
 

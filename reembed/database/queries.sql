@@ -155,9 +155,19 @@ SELECT count(*) AS documents,
 -- spread --
 -- The fresh vectors as a whole, in one scan
 SELECT avg(vector_norm({v}.{new})) AS norm_mean, stddev_pop(vector_norm({v}.{new})) AS norm_deviation,
+       avg({v}.{new}) AS mean, avg({v}.{new} * {v}.{new}) AS mean_square,
        count(*) FILTER (WHERE d.{old}::vector = {v}.{new}) AS copied
   FROM {table} d {joined}
  WHERE {v}.{new_model} = {model} AND d.{content} <> ''
+
+-- count_shared --
+-- Documents that have the very vector of a document of another text, over every row: told by digests, which are shorter
+SELECT coalesce(sum(documents), 0)::bigint AS shared
+  FROM (SELECT count(*) AS documents
+          FROM {table} d {joined}
+         WHERE {v}.{new_model} = {model} AND {v}.{new} IS NOT NULL AND d.{content} <> ''
+         GROUP BY md5(vector_send({v}.{new}))
+        HAVING min({v}.{new_hash}::text COLLATE "C") <> max({v}.{new_hash}::text COLLATE "C")) same
 
 -- old_sample --
 -- A few documents with their old vectors, to ask the old model whether it made them. Short ones, which it took whole

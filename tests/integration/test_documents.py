@@ -259,6 +259,29 @@ def test_a_census_counts_vectors_that_no_search_can_use(
     assert {7, 14} <= pending(database, migration)
 
 
+def test_what_single_rows_cannot_show_is_counted_over_every_row(
+    database: Connection, migration: Migration, claim: Claim
+) -> None:
+    # Documents 7 and 14 have one text, and so one vector by right
+    database.execute("UPDATE documents SET content = 'one text' WHERE id IN (7, 14)")
+    found = fetch(database, migration, claim)
+    vectors = np.random.default_rng(1).normal(loc=3, size=(5, 64)).astype(np.float32)
+    vectors[1] = vectors[0]
+    vectors[:, 60:] = 7
+    documents.write_batch(database, migration, claim, found, vectors, {}, tokens=10, lease_seconds=30)
+    spread = documents.spread(database, migration)
+    assert spread.shared == 0
+    assert spread.variance == pytest.approx(vectors.astype(np.float64).var(axis=0), abs=1e-5)
+    # When another text has that vector as well
+    table = sql.Identifier(migration.table.vectors)
+    database.execute(
+        sql.SQL(
+            "UPDATE {0} SET embedding_v2 = (SELECT embedding_v2 FROM {0} WHERE id = 7) WHERE id = 35"
+        ).format(table)
+    )
+    assert documents.spread(database, migration).shared == 3
+
+
 def test_a_table_has_no_transaction_open_while_a_batch_is_away(
     database: Connection, migration: Migration, claim: Claim
 ) -> None:
