@@ -69,7 +69,9 @@ def validate(
             settings = settings.model_copy(update={"validation_sample": sample})
         found = asked.read(database, settings, queries)
         judged = judge.judgements_of(found, queries, qrels) if queries and qrels else None
-        verdict = judge.again(database, settings, migration, found, judged, threshold)
+        verdict = judge.again(
+            database, settings, migration, found, judged, threshold, insist=queries is not None
+        )
         texts = _texts(database, migration, verdict, found) if with_text else None
     if html:
         _write(html, page.render(verdict.as_json(), _heading(migration, settings), texts))

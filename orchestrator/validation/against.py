@@ -8,19 +8,18 @@ from typing import Literal
 import numpy as np
 
 from config.settings import Settings
-from orchestrator.validation import comparison, metrics, quality
+from orchestrator.validation import comparison, embedding, metrics, quality
 from orchestrator.validation.asked import Query
 from orchestrator.validation.comparison import Ranking
+from orchestrator.validation.embedding import Answer, NoAnswer
 from orchestrator.validation.index_search import Asked
 from orchestrator.validation.overlap import Overlap
 from orchestrator.validation.quality import Quality
 from orchestrator.validation.shift import Shift
 from orchestrator.validation.slices import Slices
-from reembed import errors, settings
+from reembed import errors
 from reembed.database.connection import Connection
 from reembed.database.ledger import Migration
-from reembed.embedding.provider import Provider
-from reembed.embedding.wire import Embedded
 from reembed.retrieval import rankings
 
 Mode = Literal["queries", "documents"]
@@ -29,6 +28,13 @@ Judged = Mapping[str, metrics.Grades]
 
 # Up to here judged queries are searched for exactly, so that the index's luck is not taken for the model's merit
 EXACT_DOCUMENTS = 200_000
+
+
+class NoOldModel(errors.Usage):
+    """Quality is measured by both models, and the old one is not named.
+
+    Set OLD_EMBED_MODEL, or leave out --qrels.
+    """
 
 
 @dataclass(frozen=True)
@@ -79,20 +85,23 @@ def compare(
     asked: Sequence[Query],
     judged: Judged,
     threshold: float | None = None,
+    *,
+    insist: bool = False,
 ) -> Against:
     """By the queries where there are any and both models answer, else by documents.
 
-    `threshold` is a similarity that an application asks of its results.
+    `threshold` is a similarity that an application asks of its results. Who insists on the queries, or has judgements
+    of them, wants no other judgement instead. Raises
+    - embedding.NoAnswer where the new model does not answer now; with `insist` also where the old one does not now, and
+      with `judged` where one of them does not at all,
+    - NoOldModel with `judged` where there is none to ask.
     """
     if not asked:
         return _by_documents(connection, environment, migration, rows, threshold, ())
-    old_model = environment.old_model(migration.old_dimensions) or migration.old_model
-    try:
-        answers = _embed_both(environment, migration, old_model, [text for _, text in asked])
-    except errors.ReembedError as error:
-        note = f"the old model does not answer, so documents are the queries: {error}"
-        return _by_documents(connection, environment, migration, rows, threshold, (note,))
-    vectors = [[answer.vectors[0] for answer in side] for side in answers]
+    answers = _embed_both(environment, migration, [text for _, text in asked], bool(judged), insist)
+    if isinstance(answers, str):
+        return _by_documents(connection, environment, migration, rows, threshold, (answers,))
+    vectors = [answer.vectors for answer in answers]
     depth = max(environment.validation_k, quality.DEPTH) if judged else environment.validation_k
     columns = comparison.Columns(connection, migration, depth)
     exact = bool(judged) and documents <= EXACT_DOCUMENTS
@@ -112,7 +121,7 @@ def compare(
             environment.validation_margin,
         )
     old, new = ([(None, one) for one in side] for side in vectors)
-    old_tokens, new_tokens = (sum(answer.tokens for answer in side) for side in answers)
+    old_tokens, new_tokens = (answer.tokens for answer in answers)
     summed = _sum_up("queries", found, environment, threshold, measured, notes)
     return dataclasses.replace(
         summed, old_vectors=old, new_vectors=new, old_tokens=old_tokens, new_tokens=new_tokens
@@ -186,17 +195,30 @@ def _sum_up(
 
 
 def _embed_both(
-    environment: Settings, migration: Migration, old_model: settings.Model | None, texts: list[str]
-) -> tuple[list[Embedded], list[Embedded]]:
-    """The texts as queries, one a request, by the old and by the new model.
+    environment: Settings, migration: Migration, texts: Sequence[str], judged: bool, insist: bool
+) -> tuple[Answer, Answer] | str:
+    """The texts as queries by the old and by the new model, or why documents are the queries instead.
 
-    Raises errors.ReembedError where one does not answer.
+    Raises as `compare`.
     """
+    old_model = environment.old_model(migration.old_dimensions) or migration.old_model
     if old_model is None:
-        raise errors.Usage(reason="OLD_EMBED_MODEL is not set")
-    sides = ((environment.old_endpoint, old_model), (environment.new_endpoint, migration.new_model))
-    embedded = []
-    for endpoint, model in sides:
-        with Provider(endpoint, model, timeout_seconds=environment.provider_timeout_seconds) as provider:
-            embedded.append([provider.embed_queries([text]) for text in texts])
-    return embedded[0], embedded[1]
+        if judged:
+            raise NoOldModel
+        return "the old model is not known, so documents are the queries: OLD_EMBED_MODEL is not set"
+    answers: list[Answer] = []
+    for side, model in zip(comparison.SIDES, (old_model, migration.new_model), strict=True):
+        try:
+            answers.append(embedding.queries(environment, side, model, texts))
+        except NoAnswer as error:
+            # Nobody knows how a model that is gone answers, and a backfill does not wait for the old one
+            if side == "new" or judged or insist:
+                raise
+            reason = error.fields["reason"]
+            return f"the old model does not answer, so documents are the queries: {reason}"
+        except errors.ReembedError as error:
+            if judged:
+                raise embedding.no_answer(side, model, error) from error
+            return f"the {side} model does not answer, so documents are the queries: {error}"
+    old, new = answers
+    return old, new

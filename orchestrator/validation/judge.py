@@ -32,13 +32,19 @@ def judge(
     queries: Sequence[Query] | None = None,
     judged: Judged | None = None,
     threshold: float | None = None,
+    *,
+    insist: bool = False,
 ) -> Verdict:
     """Judge what stands in the table now, and store it for the gate.
 
     Without `queries` those of VALIDATION_QUERIES_SQL are asked, where it is set. With queries, both models embed them,
     if the old one still answers; without, or if it does not, documents are the queries, by their stored vectors. With
     judgements of these queries, quality is measured too.
+
+    Raises embedding.NoAnswer, against.NoOldModel where that would be a weaker judgement than is asked for, and stores
+    none; who insists on the queries is not content with documents while the old model only has to be waited for.
     """
+    began_at = validations.clock(connection)
     census = documents.census(connection, migration)
     # Beside few documents in all, few are many
     tolerable = min(chunks.tolerable(connection, migration.id), census.documents // 100)
@@ -55,8 +61,9 @@ def judge(
             # The backfill does not wait for a mended setting
             queries, notes = [], (*notes, f"documents are the queries: {error}")
     compared = against.compare(
-        connection, environment, migration, census.documents, rows, queries, judged or {}, threshold
-    )
+        connection, environment, migration, census.documents, rows, queries, judged or {}, threshold,
+        insist=insist,
+    )  # fmt: skip
     ids, old, new = (
         [row.id for row in many],
         _unit([row.old for row in many]),
@@ -85,6 +92,7 @@ def judge(
         tokens={"old": compared.old_tokens, "new": compared.new_tokens + embedded_again.tokens},
         settings={name.upper(): value for name, value in environment if name.startswith("validation_")},
         notes=notes + compared.notes + ((embedded_again.note,) if embedded_again.note else ()),
+        began_at=began_at,
     )
     validations.save(connection, migration.id, passed=verdict.passed, report=verdict.as_json())
     return verdict
@@ -97,11 +105,16 @@ def again(
     queries: Sequence[Query] = (),
     judged: Judged | None = None,
     threshold: float | None = None,
+    *,
+    insist: bool = False,
 ) -> Verdict:
-    """Judge a migration that was judged before; the gate opens or closes by it. Raises ledger.WrongState."""
+    """Judge a migration that was judged before; the gate opens or closes by it.
+
+    Raises ledger.WrongState, and as `judge`; then the gate is as it was.
+    """
     if migration.state not in ("ready", "needs_review", "switched"):
         raise ledger.wrong_state(migration, "be judged")
-    verdict = judge(connection, environment, migration, queries, judged, threshold)
+    verdict = judge(connection, environment, migration, queries, judged, threshold, insist=insist)
     if migration.state not in (verdict.state, "switched"):
         ledger.change_state(connection, migration, verdict.state)
     return verdict

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from orchestrator.validation import identity as identity_check
@@ -51,6 +52,8 @@ class Verdict:
     settings: Mapping[str, object] = field(default_factory=dict)
     """VALIDATION_..., by name: two judgements compare only by the same ones."""
     notes: tuple[str, ...] = ()
+    began_at: datetime | None = None
+    """By the database's clock. What was written since may not have been looked at."""
 
     @property
     def census(self) -> Census:
@@ -154,6 +157,7 @@ class Verdict:
             "notes": list(self.notes),
             "tokens": dict(self.tokens),
             "settings": dict(self.settings),
+            "began_at": self.began_at.isoformat() if self.began_at else None,
             "passed": self.passed,
         }
 

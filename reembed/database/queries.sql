@@ -703,10 +703,11 @@ SELECT id, passed, report, created_at FROM reembed.validations
 SELECT id, passed, report, created_at FROM reembed.validations WHERE migration_id = %(migration_id)s ORDER BY id DESC
 
 -- count_changed --
--- Documents that were embedded after a judgement: those of the rounds of catching up since. By the ledger alone
+-- Documents that were embedded after a judgement began: those of the rounds of catching up since. By the ledger alone.
+-- Reports of earlier versions do not say when it began
 SELECT coalesce(sum(c.embedded), 0) AS changed
   FROM reembed.chunks c JOIN reembed.validations v ON v.id = %(validation_id)s
- WHERE c.migration_id = %(migration_id)s AND c.side = 'new' AND c.progress_at > v.created_at
+ WHERE c.migration_id = %(migration_id)s AND c.side = 'new' AND c.progress_at > coalesce((v.report ->> 'began_at')::timestamptz, v.created_at)
 
 -- record_decision --
 -- The session's role is the database's word, the operator their machine's

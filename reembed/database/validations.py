@@ -1,11 +1,17 @@
 """The judgements of a migration as the ledger keeps them: what the gate reads."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 from psycopg.types.json import Jsonb
 
 from reembed.database import queries
 from reembed.database.connection import Connection
+
+
+def clock(connection: Connection) -> datetime:
+    """For `began_at` of a report: what the gate counts changes from is the time of the database, not of a machine."""
+    return datetime.fromtimestamp(queries.one(connection, "clock")["seconds"], UTC)
 
 
 def save(connection: Connection, migration_id: int, *, passed: bool, report: dict[str, Any]) -> None:
@@ -25,7 +31,7 @@ def every(connection: Connection, migration_id: int) -> list[dict[str, Any]]:
 
 
 def count_changed(connection: Connection, migration_id: int, validation_id: int) -> int:
-    """How many documents got another vector since that judgement."""
+    """How many documents got another vector since that judgement began."""
     row = queries.one(
         connection, "count_changed", None, migration_id=migration_id, validation_id=validation_id
     )

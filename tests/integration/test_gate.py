@@ -7,7 +7,7 @@ import pytest
 from config.settings import Settings
 from orchestrator import flag, gate, progress
 from orchestrator.validation import judge
-from reembed.database import decisions, indexes, ledger, validations
+from reembed.database import decisions, documents, indexes, ledger, validations
 from reembed.database.connection import Connection
 from reembed.database.ledger import Migration
 from tests import steps
@@ -81,6 +81,29 @@ def test_what_was_embedded_since_the_judgement_counts_as_changed(
         "UPDATE reembed.chunks SET progress_at = clock_timestamp(), embedded = 5 WHERE number = 3"
     )
     assert validations.count_changed(database, judged.id, last["id"]) == 5
+
+
+def test_what_was_embedded_while_it_was_judged_counts_as_changed(
+    database: Connection, settings: Settings, embedded: Migration, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given documents that get another vector behind the back of a judgement that has read theirs
+    census = documents.census
+
+    def overtaken(connection: Connection, migration: Migration) -> documents.Census:
+        found = census(connection, migration)
+        connection.execute(
+            "UPDATE reembed.chunks SET progress_at = clock_timestamp(), embedded = 5 WHERE number = 3"
+        )
+        return found
+
+    monkeypatch.setattr(documents, "census", overtaken)
+    assert judge.judge(database, settings, embedded).passed
+    last = validations.last(database, embedded.id)
+    assert last is not None
+    assert validations.count_changed(database, embedded.id, last["id"]) == 5
+    # And where a report does not say when it began, since it was stored
+    database.execute("UPDATE reembed.validations SET report = report - 'began_at'")
+    assert validations.count_changed(database, embedded.id, last["id"]) == 0
 
 
 def test_nobody_is_let_through_before_there_is_anything_to_judge(

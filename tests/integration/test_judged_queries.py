@@ -63,7 +63,8 @@ def judged(
     """As `reembed validate --queries --qrels` does it."""
     queries, file = str(tmp_path / "queries"), str(tmp_path / qrels)
     found = asked.read(database, settings, queries)
-    return judge.again(database, settings, migration, found, judge.judgements_of(found, queries, file))
+    judgements = judge.judgements_of(found, queries, file)
+    return judge.again(database, settings, migration, found, judgements, insist=True)
 
 
 def by_reference(
