@@ -57,7 +57,9 @@ def configuration(settings: Settings) -> dict[str, Any]:
         "worker_prefetch_multiplier": 1,
         # A child that was killed: again at once. The ledger counts the attempts, so there is an end to it
         "task_reject_on_worker_lost": True,
-        # A task whose connection was cut is delivered again: two runs at once would pay twice
+        # A task whose connection was cut is delivered again. Celery ends the first run by SIGTERM, which our children
+        # ignore (workers/drain.py): it goes on, and its lease on the chunk is what keeps the second from paying twice.
+        # Set all the same: Celery warns at each cut without it
         "worker_cancel_long_running_tasks_on_connection_loss": True,
         # Results are ignored: a success that was stored but not counted would leave a chord hanging
         "task_ignore_result": True,
@@ -98,7 +100,9 @@ def configuration(settings: Settings) -> dict[str, Any]:
         "enable_utc": True,
         # Beat answers `reembed doctor`, and `celery inspect ping`, while its schedule moves
         "beat_enable_remote_control": True,
-        "beat_schedule": schedule.entries(settings.catch_up_every_seconds, CONTROL_QUEUE),
+        "beat_schedule": schedule.entries(
+            settings.catch_up_every_seconds, settings.chunk_lease_seconds, CONTROL_QUEUE
+        ),
     }
 
 

@@ -16,7 +16,7 @@ from celery import Signature, chord
 from config import celery_app
 from config.settings import Settings
 from reembed import errors
-from reembed.database import chunks, ledger
+from reembed.database import chunks, ledger, overview
 from reembed.database.connection import Connection
 from reembed.database.ledger import Migration
 
@@ -26,6 +26,9 @@ WAVE = 2_000
 OUTSTANDING = 2 * WAVE
 # A published chunk that nobody claimed while the queue is empty has lost its message
 LOST_AFTER_SECONDS = 15
+# The same while other messages wait, and fewer than should: nobody knows whose are missing. Each time costs a message
+# too many for every chunk that waits so long, so it is not done for what may still be on its way
+OVERDUE_AFTER_SECONDS = 600
 
 
 class BrokerUnreachable(errors.Usage):
@@ -89,9 +92,21 @@ def publish(connection: Connection, migration_id: int) -> int:
 
 
 def publish_lost(connection: Connection, migration_id: int) -> None:
-    """Messages that are gone (Redis was lost, a worker was killed at the wrong moment) are published again."""
-    if queue_length() == 0:
+    """Messages that are gone (Redis was lost, a worker was killed at the wrong moment) may be published again.
+
+    Where another table's backlog keeps the queue from being empty, it has fewer messages than chunks are published.
+    Then what is overdue is forgotten of all migrations at once: of one alone, its doubles would make up for what the
+    others have lost. A double finds its chunk taken; and there is an end to them, for with them the queue is long
+    enough.
+    """
+    waiting = queue_length()
+    if waiting == 0:
         chunks.forget_messages(connection, migration_id, older_than_seconds=LOST_AFTER_SECONDS)
+        return
+    active = overview.active(connection)
+    if waiting < sum(chunks.count(connection, one).published for one in active):
+        for one in active:
+            chunks.forget_messages(connection, one, older_than_seconds=OVERDUE_AFTER_SECONDS)
 
 
 def queue_length() -> int:

@@ -5,7 +5,6 @@ less often the longer it takes, and shown as it was counted last meanwhile.
 """
 
 import threading
-import time
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -15,6 +14,7 @@ from prometheus_client.registry import Collector
 
 from config.settings import Settings
 from orchestrator import progress, reasons
+from orchestrator.counting import Counting
 from orchestrator.prices import Prices
 from orchestrator.progress import Status
 from reembed import errors
@@ -24,9 +24,8 @@ from reembed.database.ledger import Migration
 
 _LABELS = ("migration", "table")
 
-# Counting may take a tenth of the time, and not more than once a minute
-_COUNT_SHARE = 0.1
-_COUNT_AGAIN_SECONDS = 60.0
+# Prometheus asks all day, whether anybody looks or not
+_COUNT_EVERY_SECONDS = 60.0
 
 
 class Ledger(Collector):
@@ -34,7 +33,7 @@ class Ledger(Collector):
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._counted: dict[int, tuple[str, float, Status]] = {}
+        self._counting = Counting(_COUNT_EVERY_SECONDS)
         # Prometheus may ask again before it was answered
         self._lock = threading.Lock()
 
@@ -55,16 +54,8 @@ class Ledger(Collector):
         yield from metrics
 
     def _look(self, database: Connection, migration: Migration) -> Status:
-        state, again_at, known = self._counted.get(migration.id, ("", 0.0, None))
-        if known is not None and state == migration.state and time.monotonic() < again_at:
-            return known
-        began = time.monotonic()
-        status = progress.status(database, migration, Prices.of(self._settings, migration))
-        if not progress.from_the_ledger(migration.state):
-            now = time.monotonic()
-            again_at = now + max((now - began) / _COUNT_SHARE, _COUNT_AGAIN_SECONDS)
-            self._counted[migration.id] = migration.state, again_at, status
-        return status
+        prices = Prices.of(self._settings, migration)
+        return self._counting.status(migration, lambda: progress.status(database, migration, prices))
 
 
 def _metrics(database: Connection, statuses: list[Status]) -> Iterable[Metric]:

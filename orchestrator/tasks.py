@@ -1,4 +1,7 @@
-"""The doors of the control queue: the chord's callback, its errback and the schedule all lead to `advance`."""
+"""The doors of the control queue: the chord's callback, its errback and the schedule lead to `advance`.
+
+One door beside it leads to the rescue of dead workers' chunks alone.
+"""
 
 import contextlib
 import logging
@@ -8,6 +11,7 @@ import psycopg
 from config.celery_app import app
 from config.settings import Settings
 from orchestrator import advance as advancing
+from orchestrator import rescue
 from reembed.database import connection, indexes, ledger, overview
 from workers import logs
 
@@ -28,6 +32,20 @@ def advance_all() -> str:
     with connection.connect(Settings.load().direct_database, "schedule") as database:
         active = overview.active(database)
     return "; ".join(map(_advance, active)) or "nothing is under way"
+
+
+@app.task(name="reembed.rescue_all")
+def rescue_all() -> str:
+    """The chunks of dead workers are for others, of every migration that is under way; how many they were."""
+    environment = Settings.load()
+    try:
+        with connection.connect(environment.direct_database, "rescue") as database:
+            rescued = rescue.rescue_all(database, environment)
+    except Exception as error:
+        # The schedule comes again
+        logs.failure(_log, "rescue_failed", error)
+        return "the rescue failed and is tried again"
+    return f"{rescued} chunks rescued"
 
 
 def _advance(migration_id: int) -> str:

@@ -10,15 +10,32 @@ import uuid
 from contextlib import suppress
 from pathlib import Path
 
-# Those that take a minute and more, the longest first: a process that came to one of them last would work on alone
-LONGEST = (
-    "acceptance/test_chaos.py",
-    "acceptance/test_failure_matrix.py",
-    "acceptance/test_passing_faults.py",
-    "acceptance/test_faults.py",
-    "acceptance/test_stopping_faults.py",
-    "acceptance/test_what_if.py",
-)
+# Seconds, measured, of the files that take twenty and more, the longest first: a process that came to one of them last
+# would work on alone
+SECONDS = {
+    "acceptance/test_chaos.py": 230,
+    "acceptance/test_failure_matrix.py": 200,
+    "acceptance/test_faults.py": 170,
+    "acceptance/test_passing_faults.py": 120,
+    "acceptance/test_stopping_faults.py": 110,
+    "acceptance/test_migration.py": 90,
+    "acceptance/test_mistakes.py": 90,
+    "acceptance/test_what_if.py": 90,
+    "acceptance/test_tables.py": 70,
+    "acceptance/test_delivery.py": 60,
+    "acceptance/test_live_writes.py": 60,
+    "acceptance/test_search.py": 60,
+    "acceptance/test_brokers.py": 50,
+    "acceptance/test_budget.py": 30,
+    "acceptance/test_roles.py": 30,
+    "acceptance/test_secrecy.py": 30,
+    "acceptance/test_readme.py": 25,
+    "acceptance/test_flower.py": 20,
+    "acceptance/test_jobs.py": 20,
+}
+_LONGEST = list(SECONDS)
+# Any other: half of those twenty
+_SHORT_SECONDS = 10
 # The rest, by what they start
 _ROOMS = ("acceptance", "integration", "unit")
 
@@ -29,8 +46,13 @@ _MARK = "REEMBED_TEST_RUN"
 def place(file: Path) -> tuple[int, int]:
     """Where a file stands in the order; files of equal places stay as they were."""
     path = file.relative_to(_HERE)
-    listed = path.as_posix() in LONGEST
-    return (LONGEST.index(path.as_posix()) if listed else len(LONGEST)), _ROOMS.index(path.parts[0])
+    name = path.as_posix()
+    return (_LONGEST.index(name) if name in SECONDS else len(SECONDS)), _ROOMS.index(path.parts[0])
+
+
+def seconds(file: Path) -> int:
+    """How long an acceptance test's file takes, about."""
+    return SECONDS.get(file.relative_to(_HERE).as_posix(), _SHORT_SECONDS)
 
 
 def mark() -> None:

@@ -9,17 +9,29 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from tests import parallel
+
 _HERE = Path(__file__).parent
+# Of integration and unit tests, measured
+_WITHOUT_ACCEPTANCE_SECONDS = 690
 # Nothing was collected: what was asked for is in another room
 _NONE = 5
 
 
 def rooms() -> list[list[Path]]:
-    """What each process runs: about as long, and every test in one of them."""
-    acceptance = sorted((_HERE / "acceptance").glob("test_*.py"))
-    early = [path for path in acceptance if path.name < "test_g"]
-    late = [path for path in acceptance if path.name >= "test_g"]
-    return [early, late, [_HERE / "integration", _HERE / "unit"]]
+    """What each process runs: about as long, and every test in one of them.
+
+    Integration and unit tests stay together, for each room pays for servers of its own. Of the acceptance tests the
+    longest file first goes to the room that has the least so far.
+    """
+    rooms: list[list[Path]] = [[_HERE / "integration", _HERE / "unit"], [], []]
+    taken = [_WITHOUT_ACCEPTANCE_SECONDS, 0, 0]
+    files = sorted((_HERE / "acceptance").glob("test_*.py"))
+    for file in sorted(files, key=parallel.seconds, reverse=True):
+        emptiest = taken.index(min(taken))
+        rooms[emptiest].append(file)
+        taken[emptiest] += parallel.seconds(file)
+    return rooms
 
 
 def _aside(command: list[str]) -> subprocess.CompletedProcess[str]:

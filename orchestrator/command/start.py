@@ -2,12 +2,10 @@
 
 import click
 
-from orchestrator import over, prices, progress
+from orchestrator import over, prices
 from orchestrator import start as starting
 from orchestrator.command import limiting, session, waiting
 from orchestrator.doctor import roll_call
-from orchestrator.prices import Prices
-from orchestrator.progress import Status
 from reembed import errors
 from reembed.database import ledger
 from reembed.database.ledger import Migration
@@ -54,13 +52,8 @@ def start(wait: bool, budget: float | None, until: float | None) -> None:
         if not wait:
             click.echo(_next(migration))
             return
-
-        def look() -> Status:
-            current = ledger.get(database, migration.id)
-            return progress.status(database, current, Prices.of(settings, current))
-
         try:
-            status = waiting.until_at_rest(look)
+            status = waiting.until_at_rest(waiting.looking(database, settings, migration.id))
             migration = ledger.get(database, migration.id)
         except KeyboardInterrupt:
             click.echo(f"\n{NOBODY_GOES_ON if roll_call.nobody_embeds() else WORKERS_GO_ON}")

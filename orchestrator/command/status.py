@@ -7,7 +7,6 @@ from orchestrator.command import session, waiting
 from orchestrator.command.history import sentence
 from orchestrator.prices import UNKNOWN, Prices
 from orchestrator.progress import Status
-from reembed.database import ledger
 from reembed.database.searches import ShadowReport, SideReport
 
 
@@ -18,17 +17,13 @@ def status(watch: bool, as_json: bool) -> None:
     """Show where the migration stands, and why it waits if it does."""
     with session.opened() as (database, settings):
         migration = session.migration_of(database, settings)
-
-        def look() -> Status:
-            current = ledger.get(database, migration.id)
-            return progress.status(database, current, Prices.of(settings, current))
-
+        prices = Prices.of(settings, migration)
         if as_json:
-            session.print_json(look().as_json())
+            session.print_json(progress.status(database, migration, prices).as_json())
         elif watch:
-            waiting.for_ever(look)
+            waiting.for_ever(waiting.looking(database, settings, migration.id))
         else:
-            click.echo(_table(look(), Prices.of(settings, migration)))
+            click.echo(_table(progress.status(database, migration, prices), prices))
 
 
 def _table(status: Status, prices: Prices = UNKNOWN) -> str:

@@ -11,8 +11,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Column
 from rich.text import Text
 
+from config.settings import Settings
 from orchestrator import progress
+from orchestrator.counting import Counting
+from orchestrator.prices import Prices
 from orchestrator.progress import Status
+from reembed.database import ledger
+from reembed.database.connection import Connection
 
 # Nothing moves in these without a person
 RESTING = ("paused", "failed", "ready", "needs_review", "switched", "cleaned", "aborted")
@@ -23,6 +28,18 @@ _LINE_SECONDS = 5.0
 _BAR_COLUMNS = 40
 
 Show = Callable[[Status], None]
+
+
+def looking(database: Connection, settings: Settings, migration_id: int) -> Callable[[], Status]:
+    """A look that may be taken as often as one likes: a large table is not counted at each."""
+    counting = Counting()
+
+    def look() -> Status:
+        migration = ledger.get(database, migration_id)
+        prices = Prices.of(settings, migration)
+        return counting.status(migration, lambda: progress.status(database, migration, prices))
+
+    return look
 
 
 def until_at_rest(look: Callable[[], Status]) -> Status:

@@ -11,7 +11,7 @@ import redis
 from psycopg import sql
 
 from reembed.database import validations
-from tests import installation
+from tests import installation, waiting
 from tests.installation import Installation
 
 DOCUMENTS = sql.Identifier("documents")
@@ -107,6 +107,27 @@ def test_the_schedule_finishes_a_migration_whose_workers_were_killed(own: Instal
         own.wait_for(lambda status: status["state"] == "ready")
     with own.connect() as database:
         assert installation.wrong_documents(database, DOCUMENTS) == []
+
+
+def test_the_chunk_of_a_worker_that_was_killed_is_anothers_within_a_lease_and_a_third(
+    own: Installation,
+) -> None:
+    lease = 6
+    own.stack.provider.set_latency(3_000)
+    # Given a schedule that looks at everything only when all is over, and a second worker, which finds nothing to do
+    own.environment |= {"CATCH_UP_EVERY_SECONDS": "600", "CHUNK_LEASE_SECONDS": str(lease)}
+    with own.processes() as workforce, own.connect() as database:
+        assert own.reembed("start", CHUNK_SIZE="600").code == 0
+        own.wait_for(lambda status: status["embedded"] >= 10)
+        workforce.start_worker()
+        # When the first is killed at its chunk
+        workforce.workers[0].kill()
+        killed = time.monotonic()
+        # Then the second claims it
+        taken = "SELECT FROM reembed.chunks WHERE number = 1 AND attempt = 2 AND state = 'running'"
+        waiting.until(lambda: database.execute(taken).fetchall(), seconds=60)
+        # Five more for a machine that other tests share
+        assert time.monotonic() - killed <= lease + lease / 3 + 5
 
 
 def test_a_migration_survives_the_loss_of_all_that_redis_knew(own: Installation) -> None:

@@ -11,7 +11,7 @@ from psycopg import sql
 
 from config import celery_app
 from config.settings import Settings
-from orchestrator import advance, dispatch, planning, resume
+from orchestrator import advance, checks, dispatch, planning, resume, start
 from orchestrator.embedded.stack import Stack
 from reembed.database import chunks, connection, documents, failures, ledger, queries, storage
 from reembed.database.connection import Connection
@@ -24,6 +24,17 @@ pytestmark = pytest.mark.usefixtures("broker")
 
 def state(database: Connection, migration: Migration) -> str:
     return ledger.get(database, migration.id).state
+
+
+def another(database: Connection, settings: Settings) -> Migration:
+    """A migration of another table of twelve documents, under way."""
+    installation.make_table(database, sql.Identifier("others"), installation.texts(12))
+    theirs = settings.model_copy(update={"documents_table": "others", "chunk_size": 5})
+    made = start.create(database, theirs, checks.documents_table(database, theirs))
+    storage.expand(database, made)
+    chunks.plan(database, made)
+    ledger.change_state(database, made, "backfilling")
+    return ledger.get(database, made.id)
 
 
 def test_a_callback_that_comes_early_publishes_what_was_not_and_changes_nothing_else(
@@ -79,6 +90,27 @@ def test_messages_that_were_lost_are_published_again_and_messages_that_wait_are_
     broker.flushdb()
     advance.advance(database, settings, migration.id)
     assert dispatch.queue_length() == 3
+
+
+def test_lost_messages_do_not_wait_for_the_backlog_of_another_table(
+    database: Connection, settings: Settings, migration: Migration
+) -> None:
+    # Given a table whose messages wait in the queue, and another whose are lost
+    dispatch.publish(database, migration.id)
+    other = another(database, settings)
+    assert len(chunks.take_wave(database, other.id, 10)) == 3
+
+    def advance_both(later: str) -> int:
+        database.execute("UPDATE reembed.chunks SET dispatched_at = dispatched_at - %s::interval", [later])
+        for one in (migration, other):
+            advance.advance(database, settings, one.id)
+        return dispatch.queue_length()
+
+    # Then they are published again, the other's too, for nobody knows whose are missing
+    assert advance_both("1 minute") == 3
+    assert advance_both("10 minutes") == 3 + 3 + 3
+    # And that is enough
+    assert advance_both("10 minutes") == 9
 
 
 def test_a_plan_of_many_chunks_is_published_in_waves_as_far_as_there_is_room(

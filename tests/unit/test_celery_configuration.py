@@ -1,10 +1,14 @@
 """The Celery application, as far as it can be wrong without being run."""
 
-from config import celery_app, result_backend
+import pytest
+
+from config import celery_app, result_backend, schedule
 from config.settings import Settings
 
 CONFIGURATION = celery_app.configuration(
-    Settings.model_validate({"database_url": "postgresql:///x", "catch_up_every_seconds": 7})
+    Settings.model_validate(
+        {"database_url": "postgresql:///x", "catch_up_every_seconds": 7, "chunk_lease_seconds": 6}
+    )
 )
 
 
@@ -24,9 +28,21 @@ def test_a_message_is_held_by_one_worker_until_its_task_is_over() -> None:
 
 
 def test_a_tick_of_the_schedule_expires_before_the_next() -> None:
-    (entry,) = CONFIGURATION["beat_schedule"].values()
-    assert (entry["task"], entry["schedule"]) == ("reembed.advance_all", 7)
-    assert (entry["options"]["expires"], entry["options"]["queue"]) == (7, "reembed.control")
+    entries = CONFIGURATION["beat_schedule"].values()
+    assert [(entry["task"], entry["schedule"]) for entry in entries] == [
+        ("reembed.advance_all", 7),
+        ("reembed.rescue_all", 2),
+    ]
+    assert [entry["options"]["expires"] for entry in entries] == [7, 2]
+    assert {entry["options"]["queue"] for entry in entries} == {"reembed.control"}
+
+
+@pytest.mark.parametrize(("lease", "every"), [(30.0, 10.0), (6.0, 2.0), (1.0, 1.0)])
+def test_lapsed_leases_are_looked_for_three_times_a_lease_and_once_a_second_at_most(
+    lease: float, every: float
+) -> None:
+    _, rescue = schedule.entries(600, lease, "any").values()
+    assert rescue["schedule"] == every
 
 
 def test_beat_answers_whoever_asks_whether_it_is_there() -> None:
