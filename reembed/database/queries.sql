@@ -137,6 +137,12 @@ WITH held AS MATERIALIZED (
 )
 SELECT EXISTS (SELECT FROM held) AS held, (SELECT count(*) FROM written) AS written
 
+-- not_kept --
+-- Those of a batch that still want their vector, with the text that it is of
+SELECT d.{id} AS id FROM unnest(%(ids)s::{key_type}[], %(hashes)s::uuid[]) AS w(id, content_hash)
+  JOIN {table} d ON d.{id} = w.id {joined}
+ WHERE md5(d.{content})::uuid = w.content_hash AND {pending}
+
 -- fresh_vectors --
 -- Vectors of documents whose text is known to be that of others: one request less
 SELECT w.content_hash, {v}.{new} AS vector
