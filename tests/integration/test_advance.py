@@ -106,6 +106,30 @@ def test_documents_written_during_the_backfill_are_caught_up_with_before_the_jud
     assert state(database, migration) == "ready"
 
 
+@BOTH_STORAGES
+def test_an_application_that_never_stops_writing_does_not_keep_a_migration_from_being_ready(
+    database: Connection, settings: Settings, migration: Migration
+) -> None:
+    steps.embed(settings, migration, 1, 2, 3)
+    # The judgement lets a hundredth of the documents be pending
+    database.execute(
+        "INSERT INTO documents (id, content) SELECT n, 'one of many: ' || n FROM generate_series(1000, 1099) n"
+    )
+    states = []
+    for text in map(str, range(12)):
+        # Whenever anybody looks there is a text that was just written
+        database.execute("UPDATE documents SET content = %s WHERE id = 7", [f"written, {text}"])
+        advance.advance(database, settings, migration.id)
+        states.append(state(database, migration))
+        if states[-1] == "ready":
+            break
+        unfinished = database.execute("SELECT number FROM reembed.chunks WHERE state = 'pending'").fetchall()
+        steps.embed(settings, migration, *(number for (number,) in unfinished))
+    # Three rounds before the index is built, and three before the judgement
+    assert states == [*["backfilling"] * 3, *["validating"] * 3, "ready"]
+    assert documents.count_pending(database, ledger.get(database, migration.id)) == 1
+
+
 def test_retry_takes_up_at_once_what_was_put_off_beside_a_finished_backfill(
     database: Connection, settings: Settings, migration: Migration, stack: Stack
 ) -> None:
