@@ -8,6 +8,7 @@ PYTEST ?=
 SECONDS ?= 120
 SEED ?= 1
 JOBS ?=
+STORAGE ?=
 BENCH ?=
 
 .DEFAULT_GOAL := help
@@ -54,8 +55,8 @@ format: setup ## let ruff put things in order
 bench: setup ## every figure that the documents state; BENCH=--quick for a look
 	@$(BIN)/python -m benchmarks $(BENCH)
 
-chaos: setup ## a migration under fire: make chaos SECONDS=600 SEED=1, JOBS=1 for PROVIDER_MODE=batch
-	$(BIN)/python -m tests.chaos --seconds $(SECONDS) --seed $(SEED) $(if $(JOBS),--by-jobs)
+chaos: setup ## a migration under fire: make chaos SECONDS=600 SEED=1, JOBS=1 for PROVIDER_MODE=batch, STORAGE=companion
+	$(BIN)/python -m tests.chaos --seconds $(SECONDS) --seed $(SEED) $(if $(JOBS),--by-jobs )$(if $(STORAGE),--storage $(STORAGE))
 
 docs: setup ## the documents as a site, in docs/_build/html; a link that leads nowhere fails
 	$(BIN)/sphinx-build -q -W --keep-going -b html docs docs/_build/html

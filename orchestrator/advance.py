@@ -34,6 +34,9 @@ _log = logging.getLogger(__name__)
 
 # An application that never stops writing must not hold up the index or the judgement for ever
 _ROUNDS = 3
+# What is written beside so many unfinished chunks gets one of its own; beside more, once they are fewer. Each pending
+# document is compared with each of their ranges, every few seconds
+_BESIDE = 20
 
 
 def advance(connection: Connection, settings: Settings, migration_id: int) -> None:
@@ -94,11 +97,12 @@ def _standing(connection: Connection, settings: Settings, migration: Migration) 
         found = documents.mark_pending(connection, migration)
         _log.warning(Event("triggers_put_back", migration=migration.id, documents=found))
     unfinished = _settle(connection, settings, migration)
-    if "new" not in unfinished:
+    # One chunk that failed is put off for up to an hour and more: what it does not hold waits no longer for that
+    if unfinished.get("new", 0) <= _BESIDE:
         _catch_up(connection, migration)
     # Whoever rolls back shall miss nothing that was written since the switch
     wanted = migration.state == "switched" and sides.model(settings, migration, "old") is not None
-    if wanted and "old" not in unfinished:
+    if wanted and unfinished.get("old", 0) <= _BESIDE:
         _catch_up(connection, migration, "old")
     return False
 
@@ -114,11 +118,11 @@ _STEPS: dict[str, Callable[[Connection, Settings, Migration], bool]] = {
 }
 
 
-def _settle(connection: Connection, settings: Settings, migration: Migration) -> set[ledger.Side]:
-    """See to the chunks that there are; the columns for which some are unfinished."""
+def _settle(connection: Connection, settings: Settings, migration: Migration) -> dict[ledger.Side, int]:
+    """See to the chunks that there are; how many are unfinished, for each column that has any."""
     chunks.rescue(connection, migration.id, max_strikes=settings.max_chunk_attempts)
     chunks.rerun_failed(connection, migration.id, everything=False)
-    unfinished = chunks.unfinished_sides(connection, migration.id)
+    unfinished = chunks.count_unfinished(connection, migration.id)
     if unfinished:
         dispatch.publish_lost(connection, migration.id)
         dispatch.publish(connection, migration.id)

@@ -2,6 +2,7 @@
 
 import functools
 import math
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -21,8 +22,9 @@ from workers.overlong import Prepared
 from workers.quota import Quota
 from workers.ruler import Ruler
 
-# Batches fetched in one query: few round trips, bounded memory
+# Batches fetched in one query: few round trips, bounded memory. Texts of 16 kB on the mean fill a page of 500 a batch
 _BATCHES_A_PAGE = 4
+_BYTES_A_PAGE = 32_000_000
 
 
 @dataclass(frozen=True)
@@ -88,8 +90,8 @@ class Batch:
     def result(self, answers: Sequence[Apart]) -> Result:
         """One answer for each of `requests`, or for the first of them: the rest was not asked for."""
         if not self.requests:
-            copied, vectors = self.copies or ([], np.empty((0, 0), np.float32))
-            return Result(copied, vectors, dict(self.refused), 0)
+            copied, vectors, too_long = self.copies or ([], np.empty((0, 0), np.float32), {})
+            return Result(copied, vectors, dict(self.refused), 0, too_long)
         row_of: dict[int, int] = {}
         refusals: dict[int, str] = {}
         for request, answer in zip(self.requests, answers, strict=False):
@@ -145,7 +147,8 @@ def of_chunk(
 ) -> Iterator[Batch]:
     """The chunk's pending documents, fetched a few batches at a time."""
     after = None
-    limit = environment.embed_batch_size * _BATCHES_A_PAGE
+    # Nobody knows yet how long the texts are
+    limit = environment.embed_batch_size
     while True:
         page = database.call(functools.partial(_fetch, migration, claim, after, limit))
         groups, answered = duplicates.group(page)
@@ -155,6 +158,14 @@ def of_chunk(
         if len(page) < limit:
             return
         after = page[-1].id
+        limit = next_limit(page, environment.embed_batch_size)
+
+
+def next_limit(page: Sequence[documents.Document], batch_size: int) -> int:
+    """How many documents to fetch after this page: as many as fit if they are as long as its own, and at least one."""
+    # As they are in memory, which is not measured by the characters
+    mean = sum(sys.getsizeof(document.content) for document in page) / len(page)
+    return min(batch_size * _BATCHES_A_PAGE, max(int(_BYTES_A_PAGE / mean), 1))
 
 
 def _fetch(

@@ -24,8 +24,8 @@ from workers.database import Database
 Group = list[documents.Document]
 """Documents of one text: it is embedded once."""
 
-Copies = tuple[list[documents.Document], NDArray[np.float32]]
-"""Documents whose text has its vector already, and the vectors."""
+Copies = tuple[list[documents.Document], NDArray[np.float32], dict[documents.Document, documents.TooLong]]
+"""Documents whose text has its vector already, the vectors, and what was done to those texts that were too long."""
 
 
 class Duplicates:
@@ -35,6 +35,7 @@ class Duplicates:
         self._in_flight: dict[uuid.UUID, Group] = {}
         # By text: the key of a document that has it, and its commit
         self._answered: dict[uuid.UUID, tuple[Any, Future[Any]]] = {}
+        self._too_long: dict[uuid.UUID, documents.TooLong] = {}
 
     def group(self, page: Iterable[documents.Document]) -> tuple[list[Group], list[documents.Document]]:
         """The texts of the page that have to be sent, and the documents whose text was answered before."""
@@ -50,11 +51,18 @@ class Duplicates:
                 groups.append(self._in_flight[document.content_hash])
         return groups, answered
 
-    def answer(self, groups: Iterable[Group], written: Future[Any]) -> None:
-        """These texts were answered, and the groups are complete: they are being `written` now."""
-        for first, *_ in groups:
+    def answer(
+        self, groups: Iterable[Group], too_long: Iterable[documents.TooLong | None], written: Future[Any]
+    ) -> None:
+        """These texts were answered, and the groups are complete: they are being `written` now.
+
+        `too_long` has what was done to the text of each group.
+        """
+        for (first, *_), done in zip(groups, too_long, strict=True):
             self._in_flight.pop(first.content_hash, None)
             self._answered[first.content_hash] = first.id, written
+            if done is not None:
+                self._too_long[first.content_hash] = done
 
     def copies(
         self,
@@ -79,4 +87,9 @@ class Duplicates:
         missing = [document for document in answered if document.content_hash not in found]
         for document in missing:
             self._answered.pop(document.content_hash, None)
-        return (copied, vectors) if copied else None, missing
+        too_long = {
+            document: self._too_long[document.content_hash]
+            for document in copied
+            if document.content_hash in self._too_long
+        }
+        return (copied, vectors, too_long) if copied else None, missing

@@ -184,7 +184,7 @@ class Loop:
                 self._stop_for(error, held)
                 continue
             seconds = self._tools.writer.commit(self._migration, held.claim, batch, answers)
-            held.duplicates.answer(batch.groups, seconds)
+            held.duplicates.answer(batch.groups, [text.too_long for text in batch.texts], seconds)
             fault = answers[-1].fault if answers else None
             self._writing = Writing(held, batch.documents, fault, seconds)
 

@@ -215,11 +215,10 @@ def forget_messages(connection: Connection, migration_id: int, *, older_than_sec
     ).rowcount
 
 
-def unfinished_sides(connection: Connection, migration_id: int) -> set[Side]:
-    """The columns for which there are chunks to be worked on: not done, and not given up."""
-    return {
-        row["side"] for row in queries.run(connection, "unfinished_sides", None, migration_id=migration_id)
-    }
+def count_unfinished(connection: Connection, migration_id: int) -> dict[Side, int]:
+    """How many chunks are to be worked on, not done and not given up, for each column that has any."""
+    rows = queries.run(connection, "count_unfinished", None, migration_id=migration_id)
+    return {row["side"]: row["unfinished"] for row in rows}
 
 
 def count(connection: Connection, migration_id: int) -> Counts:

@@ -126,6 +126,21 @@ def write_batch(
     return int(row["written"])
 
 
+def not_kept(
+    connection: Connection, migration: Migration, claim: Claim, written: Sequence[Document]
+) -> list[Document]:
+    """Those among the documents of a batch that have no vector, though their text is still the one it was of.
+
+    One that was changed or deleted meanwhile is not among them.
+    """
+    rows = queries.run(
+        connection, "not_kept", migration.names_of(claim.side),
+        ids=[document.id for document in written], hashes=[document.content_hash for document in written],
+    )  # fmt: skip
+    without = {row["id"] for row in rows}
+    return [document for document in written if document.id in without]
+
+
 def fresh_vectors(
     connection: Connection, migration: Migration, wanted: Mapping[uuid.UUID, Any]
 ) -> dict[uuid.UUID, NDArray[np.float32]]:

@@ -81,11 +81,15 @@ unchanged AS MATERIALIZED (
 )
 
 -- catch_up --
--- Fragment: pending, and in no chunk that was given up within the hour: those wait for a person, or for better times
+-- Fragment: pending, and in no chunk that is still to be worked on, whoever is at it and however long it was put off.
+-- Nor in one that was given up within the hour: those wait for a person, or for better times. The ranges are cast once
 {pending}
-AND NOT EXISTS (SELECT FROM reembed.chunks c
-                 WHERE c.migration_id = {migration} AND c.side = {side} AND c.state = 'failed' AND c.retry_at IS NULL
-                   AND c.failed_at > now() - interval '1 hour' AND d.{id} BETWEEN c.first_id::{key_type} AND c.last_id::{key_type})
+AND NOT EXISTS (SELECT FROM (SELECT c.first_id::{key_type} AS first_id, c.last_id::{key_type} AS last_id
+                               FROM reembed.chunks c
+                              WHERE c.migration_id = {migration} AND c.side = {side}
+                                AND (c.state IN ('pending', 'running')
+                                     OR c.state = 'failed' AND (c.retry_at IS NOT NULL OR c.failed_at > now() - interval '1 hour')) OFFSET 0) c
+                 WHERE d.{id} BETWEEN c.first_id AND c.last_id)
 
 -- fetch_batch --
 -- The next documents of a range that still need a vector of the current model
@@ -132,6 +136,12 @@ WITH held AS MATERIALIZED (
      WHERE c.migration_id = {migration} AND c.number = %(number)s AND EXISTS (SELECT FROM held)
 )
 SELECT EXISTS (SELECT FROM held) AS held, (SELECT count(*) FROM written) AS written
+
+-- not_kept --
+-- Those of a batch that still want their vector, with the text that it is of
+SELECT d.{id} AS id FROM unnest(%(ids)s::{key_type}[], %(hashes)s::uuid[]) AS w(id, content_hash)
+  JOIN {table} d ON d.{id} = w.id {joined}
+ WHERE md5(d.{content})::uuid = w.content_hash AND {pending}
 
 -- fresh_vectors --
 -- Vectors of documents whose text is known to be that of others: one request less
@@ -465,11 +475,12 @@ SELECT count(*) FILTER (WHERE state = 'pending') AS pending,
   FROM reembed.chunks
  WHERE migration_id = %(migration_id)s
 
--- unfinished_sides --
--- Whether chunks for the new column, and for the old one, are still to be worked on
-SELECT DISTINCT side FROM reembed.chunks
+-- count_unfinished --
+-- How many chunks for the new column, and for the old one, are still to be worked on
+SELECT side, count(*) AS unfinished FROM reembed.chunks
  WHERE migration_id = %(migration_id)s
    AND (state IN ('pending', 'running') OR state = 'failed' AND retry_at IS NOT NULL)
+ GROUP BY side
 
 -- lock_state --
 -- What nobody may change until this transaction ends

@@ -15,6 +15,9 @@ from tests import installation, waiting
 from tests.installation import Installation
 
 DOCUMENTS = sql.Identifier("documents")
+# In which a worker that is told to end leaves: docs/operations.md says so, and grace periods in deploy/ count on it
+PROMISED_SECONDS = 10
+SLOW_MACHINE_SECONDS = 2
 TEXTS = [f"of its own: {text}" for text in installation.texts(600)]
 
 
@@ -154,8 +157,10 @@ def test_a_worker_that_is_asked_to_stop_gives_its_chunk_back_and_leaves_within_s
         own.wait_for(lambda status: status["chunks"]["running"] == 1)
         # To the whole group, children included, as honcho and systemd do
         os.killpg(workforce.workers[0].pid, signal.SIGTERM)
-        # Ten seconds, and a half more for a machine that other tests share
-        workforce.workers[0].wait_for_success(15)
+        told_at = time.monotonic()
+        workforce.workers[0].wait_for_success(60)
+        # What is promised, and a little for a machine that other tests share: Celery looks up once a second
+        assert time.monotonic() - told_at < PROMISED_SECONDS + SLOW_MACHINE_SECONDS
         status = own.status()
         assert status["state"] == "backfilling"
         assert status["chunks"] == {"pending": 1, "running": 0, "done": 0, "failed": 0}

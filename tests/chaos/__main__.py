@@ -15,6 +15,7 @@ def main() -> int:
     parser.add_argument("--documents", type=int, default=run.DOCUMENTS)
     parser.add_argument("--writes-per-second", type=float, default=10.0)
     parser.add_argument("--by-jobs", action="store_true", help="PROVIDER_MODE=batch")
+    parser.add_argument("--storage", choices=("column", "companion"), default="column", help="STORAGE")
     parser.add_argument("--report", type=Path, help="append the tables to this file")
     asked = parser.parse_args()
     logs = Path(tempfile.mkdtemp(prefix="reembed-chaos-"))
@@ -25,6 +26,7 @@ def main() -> int:
         documents=asked.documents,
         per_second=asked.writes_per_second,
         by_jobs=asked.by_jobs,
+        storage=asked.storage,
     )
     tables = f"{report.table()}\n\n{report.fault_table()}\n"
     print(f"\n{tables}")
@@ -35,9 +37,10 @@ def main() -> int:
         return 0
     for failure in (*report.failures, *report.new.examples, *report.old.examples, *report.cleaned.examples):
         print(failure, file=sys.stderr)
-    jobs = " JOBS=1" if asked.by_jobs else ""
+    how = " JOBS=1" if asked.by_jobs else ""
+    how += f" STORAGE={asked.storage}" if asked.storage != "column" else ""
     print(
-        f"\nRepeat it with: make chaos SECONDS={asked.seconds:g} SEED={asked.seed}{jobs}\nThe logs are in {logs}",
+        f"\nRepeat it with: make chaos SECONDS={asked.seconds:g} SEED={asked.seed}{how}\nThe logs are in {logs}",
         file=sys.stderr,
     )
     return 1

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from psycopg import sql
 
 from orchestrator.embedding_server import models
+from tests import installation
 from tests.chaos.application import POISON, Memory
 
 
@@ -35,8 +36,13 @@ def check(
     or the document is not what the application was promised.
     """
     findings = Findings()
+    documents = sql.Identifier("documents")
+    vectors_in = installation.companion_of(connection, documents, column) or documents
     rows = connection.execute(
-        sql.SQL("SELECT id, content, {} FROM documents").format(sql.Identifier(column)), binary=True
+        sql.SQL("SELECT d.id, d.content, v.{} FROM documents d LEFT JOIN {} v ON v.id = d.id").format(
+            sql.Identifier(column), vectors_in
+        ),
+        binary=True,
     ).fetchall()
     found = {row[0]: (row[1], row[2]) for row in rows}
     refused = {

@@ -12,6 +12,7 @@ from orchestrator import checks
 from orchestrator.embedded import stack as embedded
 from orchestrator.embedded.workforce import Workforce
 from reembed.database import connection, ledger, validations
+from reembed.database.table import Storage
 from reembed.embedding import bisection
 from tests import installation
 from tests.chaos import faults, oracle, schedule
@@ -45,14 +46,15 @@ def run(
     documents: int = DOCUMENTS,
     per_second: float = 10.0,
     by_jobs: bool = False,
+    storage: Storage = "column",
 ) -> Report:
     """`seconds` are those in which things go wrong; loading, coming to rest and looking come on top.
 
-    With `by_jobs` the backfill goes to the provider's Batch API.
+    With `by_jobs` the backfill goes to the provider's Batch API. `storage` is where the new vectors live.
     """
     say = _Say()
     with embedded.running() as stack:
-        made = _installation(stack, logs, seconds, documents, by_jobs=by_jobs)
+        made = _installation(stack, logs, seconds, documents, by_jobs=by_jobs, storage=storage)
         texts = _load(made, documents)
         say(f"{documents:,} documents loaded")
         with made.processes(workers=WORKERS) as workforce:
@@ -140,7 +142,7 @@ def _under_fire(
 
 
 def _installation(
-    stack: embedded.Stack, logs: Path, seconds: float, documents: int, *, by_jobs: bool
+    stack: embedded.Stack, logs: Path, seconds: float, documents: int, *, by_jobs: bool, storage: Storage
 ) -> Installation:
     stack.postgres.create_database("chaos")
     with psycopg.connect(stack.postgres.url("chaos"), autocommit=True) as database:
@@ -156,6 +158,7 @@ def _installation(
         logs,
         {
             "OLD_EMBED_MODEL": installation.OLD_MODEL,
+            "STORAGE": storage,
             "CHUNK_SIZE": str(_CHUNK),
             "PROVIDER_MODE": "batch" if by_jobs else "direct",
             "PROVIDER_JOBS": str(_JOBS),

@@ -138,6 +138,30 @@ def test_documents_written_during_the_backfill_are_caught_up_with_before_the_jud
     assert state(database, migration) == "ready"
 
 
+@BOTH_STORAGES
+def test_an_application_that_never_stops_writing_does_not_keep_a_migration_from_being_ready(
+    database: Connection, settings: Settings, migration: Migration
+) -> None:
+    steps.embed(settings, migration, 1, 2, 3)
+    # The judgement lets a hundredth of the documents be pending
+    database.execute(
+        "INSERT INTO documents (id, content) SELECT n, 'one of many: ' || n FROM generate_series(1000, 1099) n"
+    )
+    states = []
+    for text in map(str, range(12)):
+        # Whenever anybody looks there is a text that was just written
+        database.execute("UPDATE documents SET content = %s WHERE id = 7", [f"written, {text}"])
+        advance.advance(database, settings, migration.id)
+        states.append(state(database, migration))
+        if states[-1] == "ready":
+            break
+        unfinished = database.execute("SELECT number FROM reembed.chunks WHERE state = 'pending'").fetchall()
+        steps.embed(settings, migration, *(number for (number,) in unfinished))
+    # Three rounds before the index is built, and three before the judgement
+    assert states == [*["backfilling"] * 3, *["validating"] * 3, "ready"]
+    assert documents.count_pending(database, ledger.get(database, migration.id)) == 1
+
+
 def test_retry_takes_up_at_once_what_was_put_off_beside_a_finished_backfill(
     database: Connection, settings: Settings, migration: Migration, stack: Stack
 ) -> None:
@@ -153,6 +177,65 @@ def test_retry_takes_up_at_once_what_was_put_off_beside_a_finished_backfill(
     resume.retry(database, ledger.get(database, migration.id))
     steps.embed(settings, migration, 4)
     assert documents.count_pending(database, migration) == 0
+
+
+def ranges(database: Connection) -> list[tuple[str, str]]:
+    """Of the chunks for catching up, in the order of their planning."""
+    return database.execute(
+        "SELECT first_id, last_id FROM reembed.chunks WHERE catch_up ORDER BY number"
+    ).fetchall()
+
+
+@BOTH_STORAGES
+@pytest.mark.parametrize("side", ["new", "old"])
+def test_a_failed_chunk_keeps_waiting_nothing_but_what_it_holds(
+    database: Connection, settings: Settings, migration: Migration, side: ledger.Side
+) -> None:
+    steps.embed(settings, migration, 1, 2, 3)
+    advance.advance(database, settings, migration.id)
+    if side == "old":
+        settings = settings.model_copy(update={"old_embed_model": installation.OLD_MODEL})
+        steps.walk(database, migration, "switched")
+        database.execute("DELETE FROM reembed.chunks WHERE catch_up")
+    # Given a chunk that failed and is not due for five minutes
+    database.execute("UPDATE documents SET content = 'written' WHERE id IN (7, 21)")
+    advance.advance(database, settings, migration.id)
+    for (number,) in database.execute("SELECT number FROM reembed.chunks WHERE catch_up").fetchall():
+        claim = chunks.claim(database, migration.id, number, owner="test", lease_seconds=30, max_strikes=5)
+        assert claim is not None
+        chunks.fail(database, claim, error="it cannot be done", max_strikes=5, retry_seconds=300)
+    before = ranges(database)
+    assert set(before) == {("7", "21")}
+    # When others are written: one within its range, two outside
+    database.execute("UPDATE documents SET content = 'written since' WHERE id IN (14, 70, 77)")
+    advance.advance(database, settings, migration.id)
+    # Then those outside have a chunk at the next tick, and one only, however often the schedule looks
+    planned = ranges(database)[len(before) :]
+    assert planned == [("70", "77")] * len(before)
+    for _ in range(3):
+        advance.advance(database, settings, migration.id)
+    assert ranges(database) == before + planned
+    # And one whose range goes around another's
+    database.execute("UPDATE documents SET content = 'at both ends' WHERE id IN (28, 84)")
+    advance.advance(database, settings, migration.id)
+    advance.advance(database, settings, migration.id)
+    assert ranges(database) == before + planned + [("28", "84")] * len(before)
+
+
+def test_beside_many_unfinished_chunks_none_is_added(
+    database: Connection, settings: Settings, migration: Migration, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(advance, "_BESIDE", 1)
+    steps.embed(settings, migration, 1, 2, 3)
+    advance.advance(database, settings, migration.id)
+    for key in (7, 14, 21):
+        database.execute("UPDATE documents SET content = 'written' WHERE id = %s", [key])
+        advance.advance(database, settings, migration.id)
+    assert ranges(database) == [("7", "7"), ("14", "14")]
+    # As soon as they are fewer, it has its chunk
+    steps.embed(settings, migration, 4)
+    advance.advance(database, settings, migration.id)
+    assert ranges(database) == [("7", "7"), ("14", "14"), ("21", "21")]
 
 
 def test_chunks_that_used_up_their_attempts_fail_the_migration_with_the_reason(

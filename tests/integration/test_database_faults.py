@@ -3,17 +3,19 @@
 import threading
 import time
 from collections.abc import Callable, Iterator
+from typing import LiteralString
 
 import psycopg
 import pytest
 from psycopg import sql
 
 from config.settings import Settings
+from orchestrator import advance
 from orchestrator.embedded.stack import Stack
 from reembed.database import chunks, documents, ledger
 from reembed.database.connection import Connection
 from reembed.database.ledger import Migration
-from tests import installation
+from tests import installation, steps
 from workers import backfill
 from workers.tools import Tools
 
@@ -254,6 +256,97 @@ def test_a_rule_that_refuses_every_document_condemns_none_and_stops_the_migratio
     )
     assert outcome(database, migration)[1] == []
     assert first_chunk(database) == ("pending", 0, 0)
+
+
+NOT_KEPT = "it took it and did not keep it: a trigger returns NULL, or a policy hides the row"
+
+
+def keep_as_it_is(database: Connection, which: str) -> None:
+    """A trigger that lets a statement pass, and its rows stay as they were."""
+    database.execute(
+        f"""
+        CREATE FUNCTION kept() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$;
+        CREATE TRIGGER kept BEFORE UPDATE ON documents FOR EACH ROW WHEN ({which}) EXECUTE FUNCTION kept()
+        """
+    )
+
+
+def test_a_document_whose_vector_is_taken_and_not_kept_is_recorded_and_paid_for_once(
+    stack: Stack, database: Connection, migration: Migration, tools: Tools
+) -> None:
+    keep_as_it_is(database, "OLD.id = 7")
+    before = texts_embedded(stack)
+    backfill.embed_chunk(tools, migration.id, 1)
+    assert first_chunk(database) == ("done", 0, 4)
+    assert outcome(database, migration) == ([7], ["7"])
+    reasons = database.execute("SELECT reason FROM reembed.failures").fetchall()
+    assert reasons == [(f"The database refuses its vector ({NOT_KEPT}).",)]
+    # Then nothing is left to be paid for in this chunk
+    assert chunks.plan_catch_up(database, migration) == 0
+    assert texts_embedded(stack) - before == 5
+
+
+def test_a_trigger_that_keeps_every_row_as_it_was_condemns_none_and_stops_the_migration(
+    database: Connection, migration: Migration, tools: Tools
+) -> None:
+    keep_as_it_is(database, "true")
+    backfill.embed_chunk(tools, migration.id, 1)
+    stopped = ledger.get(database, migration.id)
+    assert (stopped.state, stopped.reason) == (
+        "paused",
+        f"The database refuses every one of 5 documents by the same rule ({NOT_KEPT}). "
+        "Look at the triggers and constraints of the table; no document was recorded as failed.",
+    )
+    assert outcome(database, migration)[1] == []
+
+
+def test_beside_a_row_that_is_refused_one_that_is_not_kept_is_recorded_as_well(
+    database: Connection, migration: Migration, tools: Tools
+) -> None:
+    database.execute("ALTER TABLE documents ADD CONSTRAINT never_21 CHECK (id <> 21 OR embedding_v2 IS NULL)")
+    keep_as_it_is(database, "OLD.id = 7")
+    backfill.embed_chunk(tools, migration.id, 1)
+    assert first_chunk(database) == ("done", 0, 3)
+    wrong, condemned = outcome(database, migration)
+    assert (wrong, sorted(condemned)) == ([7, 21], ["21", "7"])
+
+
+@pytest.mark.parametrize("storage", ["column", "companion"])
+@pytest.mark.parametrize(
+    "what", ["DELETE FROM documents WHERE id = 7", "UPDATE documents SET content = 'another' WHERE id = 7"]
+)
+def test_a_document_that_goes_or_changes_while_its_vector_is_made_is_no_failure(
+    database: Connection,
+    migration: Migration,
+    tools: Tools,
+    during: Callable[[Callable[[], None]], None],
+    what: LiteralString,
+) -> None:
+    during(lambda: database.execute(what))  # type: ignore[arg-type]
+    backfill.embed_chunk(tools, migration.id, 1)
+    assert first_chunk(database) == ("done", 0, 4)
+    assert outcome(database, migration)[1] == []
+
+
+@pytest.mark.parametrize("storage", ["column", "companion"])
+def test_an_old_vector_that_is_taken_and_not_kept_is_recorded_for_the_old_column_alone(
+    database: Connection, migration: Migration, settings: Settings, storage: str
+) -> None:
+    # Given a text that changed since the switch, and another beside it
+    steps.embed(settings, migration, 1, 2, 3)
+    with_old = settings.model_copy(update={"old_embed_model": installation.OLD_MODEL})
+    advance.advance(database, with_old, migration.id)
+    switched = steps.walk(database, migration, "switched")
+    database.execute("UPDATE documents SET content = content || ' anew' WHERE id IN (7, 14)")
+    keep_as_it_is(database, "OLD.id = 7")
+    # When the old model's vectors are written
+    assert chunks.plan_catch_up(database, switched, "old") == 1
+    (number,) = database.execute("SELECT max(number) FROM reembed.chunks").fetchone() or (0,)
+    steps.embed(with_old, switched, number)
+    # Then one is fresh, and the other is recorded
+    condemned = database.execute("SELECT side, document_id FROM reembed.failures").fetchall()
+    assert condemned == [("old", "7")]
+    assert chunks.plan_catch_up(database, switched, "old") == 0
 
 
 def test_vectors_and_progress_are_committed_together_or_not_at_all(

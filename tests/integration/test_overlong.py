@@ -132,3 +132,22 @@ def test_a_text_is_sent_once_for_all_its_documents_in_a_chunk_however_far_apart(
     (expected,) = models.embed("lexical-ngrams", ["the same words"], 64)
     for key in (7, 21, 84):
         assert vector(database, key) == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize(("how", "treatment"), [("truncate", "truncated"), ("mean", "averaged")])
+def test_a_text_that_is_too_long_is_listed_for_each_of_its_documents_also_where_one_got_a_copy(
+    database: Connection,
+    migration: Migration,
+    embed: Callable[..., None],
+    stack: Stack,
+    how: str,
+    treatment: str,
+) -> None:
+    """One document a request and one request at a time: the text was answered when it comes again."""
+    database.execute("UPDATE documents SET content = %s WHERE id IN (7, 35)", [f"{treatment} {LONG}"])
+    embed(migration, (1,), embed_batch_size=1, embed_concurrency=1, embed_overlong=how)
+    listed = overlong.find(database, migration)
+    assert [(one.document_id, one.treatment) for one in listed] == [("35", treatment), ("7", treatment)]
+    assert vector(database, 7) == pytest.approx(vector(database, 35))
+    if how == "truncate":
+        assert stack.provider.times_embedded(tokens.truncate(f"{treatment} {LONG}", LIMIT)) == 1

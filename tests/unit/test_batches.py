@@ -1,13 +1,15 @@
 """Documents cut into provider requests: one text once, cut to size, every document in one batch."""
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from config.settings import Settings
 from reembed import errors
+from reembed.database import documents
 from reembed.database.documents import Document
 from reembed.embedding import tokens
 from reembed.embedding.bisection import Apart
@@ -185,3 +187,45 @@ def test_parts_that_cancel_each_other_out_leave_no_zero_vector() -> None:
     assert overlong.mean(opposite, [5, 5]).tolist() == [1.0, 0.0]
     unit = np.array([[1.0, 0.0], [0.0, 1.0]], np.float32)
     assert np.linalg.norm(overlong.mean(unit, [5, 3])) == pytest.approx(1)
+
+
+@pytest.mark.parametrize(
+    ("characters", "expected"),
+    [
+        pytest.param(800, 2_000, id="usual texts: four batches, as many as ever"),
+        pytest.param(192_000, 166, id="long ones: what fits into 32 MB"),
+        pytest.param(100_000_000, 1, id="one that does not fit is fetched alone"),
+    ],
+)
+def test_a_page_is_bounded_by_its_bytes_as_well(characters: int, expected: int) -> None:
+    assert batches.next_limit(page("x" * characters), 500) == expected
+
+
+def test_the_first_page_is_one_batch_and_the_others_are_as_the_last_one_was_long(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # Given ten texts of 1.5 MB each, behind four short ones
+    contents = [*"abcd", *(f"{number} " * 500_000 for number in range(10, 20))]
+    table = page(*contents)
+    limits: list[int] = []
+
+    def fetch_batch(*_where: object, after: int | None, limit: int) -> list[Document]:
+        limits.append(limit)
+        return table[after or 0 :][:limit]
+
+    class Asked:
+        def call(self, function: Callable[[object], object]) -> object:
+            return function(None)
+
+    monkeypatch.setattr(batches, "_BYTES_A_PAGE", 3_500_000)
+    monkeypatch.setattr(documents, "fetch_batch", fetch_batch)
+    quota = SimpleNamespace(limits=(0, 0))
+    model = SimpleNamespace(document_prefix="")
+    found = batches.of_chunk(
+        Asked(), None, None, model, settings(embed_batch_size=2),  # type: ignore[arg-type]
+        ruler=Ruler(len), quota=quota, duplicates=Duplicates(),  # type: ignore[arg-type]
+    )  # fmt: skip
+    sent = [len(text.parts[0]) for batch in found for text in batch.texts]
+    # Then the page that meets them first is long, which nobody could foresee, and those behind it are not
+    assert limits == [2, 8, 3, 2]
+    assert len(sent) == len(table)
