@@ -117,11 +117,14 @@ def test_who_waits_when_a_pause_begins_waits_for_its_end_and_is_spaced_from_ther
     for thread in threads:
         thread.start()
     time.sleep(0.2)
+    ends = time.monotonic() - began + 2.5
     own.pause(2.5)
     for thread in threads:
         thread.join()
-    # 2.7 seconds from the beginning, a burst, and then one each quarter of a second: not all at once
-    assert sorted(sent) == pytest.approx([2.7, 2.7, 2.95, 3.2], abs=0.15)
+    # A burst when the pause ends, and then one each quarter of a second: not all at once. Threads may be late on a
+    # machine that has other things to do, and never early
+    for took, earliest in zip(sorted(sent), (0.0, 0.0, 0.25, 0.5), strict=True):
+        assert -0.05 <= took - ends - earliest < 2
 
 
 def test_what_was_billed_replaces_what_was_estimated(made: Callable[..., Quota]) -> None:
