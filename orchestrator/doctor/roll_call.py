@@ -70,13 +70,22 @@ def call() -> Present:
     )
 
 
+class _Somebody(Exception):
+    """Whoever else may answer does not matter."""
+
+
 def nobody_embeds() -> bool:
-    """Whether no worker for chunks answers; False where the broker does not. Takes a second."""
+    """Whether no worker for chunks answers; False where the broker does not. Takes a second, unless one answers."""
+
+    def note(answer: dict[str, Any]) -> None:
+        if any(queue["name"] == celery_app.EMBED_QUEUE for read in answer.values() for queue in read):
+            raise _Somebody
+
     try:
-        queues = _ask("active_queues")
-    except (OSError, kombu.exceptions.KombuError, redis.RedisError):
+        _ask("active_queues", note)
+    except (_Somebody, OSError, kombu.exceptions.KombuError, redis.RedisError):
         return False
-    return not any(queue["name"] == celery_app.EMBED_QUEUE for read in queues.values() for queue in read)
+    return True
 
 
 def _reading(readers: dict[str, set[str]], queue: str) -> tuple[str, ...]:

@@ -21,7 +21,7 @@ BLOCK = SECTION.partition("```sh\n")[2].partition("```")[0].splitlines()
 # What each process of `make up` shows when it is at work; the metrics say nothing
 READY = {
     "worker.1": " ready", "worker.2": " ready", "control.1": " ready", "beat.1": "beat: Starting",
-    "flower.1": "Visit me",
+    "flower.1": "Connected to",
 }  # fmt: skip
 
 
