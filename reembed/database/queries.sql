@@ -548,8 +548,10 @@ SELECT o.document_id, o.treatment, o.tokens
 DELETE FROM reembed.failures WHERE migration_id = {migration}
 
 -- ledger_exists --
--- Whether any `start` was ever made in this database
-SELECT to_regclass('reembed.migrations') IS NOT NULL AS found
+-- Whether any `start` was ever made in this database. By the catalog's rows: who waited for another `start` would still
+-- be told by to_regclass what this session has remembered from before
+SELECT EXISTS (SELECT FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+                WHERE n.nspname = 'reembed' AND c.relname = 'migrations') AS found
 
 -- lock_ledger --
 -- Two first starts at once must not both install the ledger, nor two starts plan the same table
