@@ -3,11 +3,13 @@
 import dataclasses
 import itertools
 from collections.abc import Iterator
+from concurrent import futures
 from pathlib import Path
 
 import pytest
 from psycopg import errors as pg
 
+from config.settings import Settings
 from reembed import errors
 from reembed.database import chunks, connection, ledger
 from reembed.database.connection import Connection
@@ -219,3 +221,22 @@ def guarded(database: Connection) -> Iterator[str]:
     Path(file).write_text(rules)
     database.execute("SELECT pg_reload_conf()")
     database.execute("DROP ROLE guarded")
+
+
+def test_who_waits_for_another_to_install_the_ledger_finds_it(
+    database: Connection, settings: Settings
+) -> None:
+    with connection.connect(settings.database, "test") as other, futures.ThreadPoolExecutor(1) as thread:
+        # The other has looked, and remembers that there was none
+        assert not ledger.exists(other)
+
+        def install() -> None:
+            with other.transaction():
+                ledger.install(other)
+
+        with database.transaction():
+            ledger.install(database)
+            waits = thread.submit(install)
+            with pytest.raises(TimeoutError):
+                waits.result(timeout=0.5)
+        waits.result(timeout=10)
