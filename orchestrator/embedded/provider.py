@@ -2,6 +2,8 @@
 
 import secrets
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from orchestrator.embedded import process
@@ -46,3 +48,15 @@ class EmbeddingServer(client.Control):
     def stop(self) -> None:
         """End it, if it runs."""
         self._process.terminate()
+
+
+@contextmanager
+def running(directory: Path) -> Iterator[EmbeddingServer]:
+    """A server of one's own, ready, until the end of the block."""
+    made = EmbeddingServer(directory)
+    try:
+        made.launch()
+        made.wait_until_ready()
+        yield made
+    finally:
+        made.stop()

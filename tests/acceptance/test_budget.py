@@ -7,7 +7,7 @@ import pytest
 from psycopg import sql
 
 from orchestrator.checks import PROBE
-from orchestrator.embedded.provider import EmbeddingServer
+from orchestrator.embedded.provider import EmbeddingServer, running
 from orchestrator.embedding_server import models
 from tests import installation
 from tests.installation import NEW_MODEL, Installation
@@ -22,14 +22,9 @@ TEXTS = [f"{text} {'?!;:' * 10}" for text in installation.texts(800)]
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[EmbeddingServer]:
     """A provider that nobody else asks, and that takes its time: much is in flight at any moment."""
-    made = EmbeddingServer(tmp_path)
-    try:
-        made.launch()
-        made.wait_until_ready()
+    with running(tmp_path) as made:
         made.set_latency(300)
         yield made
-    finally:
-        made.stop()
 
 
 def test_two_workers_pause_before_the_budget_is_passed_and_at_a_share_and_finish_with_a_higher_one(

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from psycopg import sql
 
-from orchestrator.embedded.provider import EmbeddingServer
+from orchestrator.embedded.provider import EmbeddingServer, running
 from orchestrator.validation import again
 from tests import installation, waiting
 from tests.installation import Installation
@@ -21,13 +21,8 @@ POISON = "river of no return"
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[EmbeddingServer]:
     """A provider that nobody else asks."""
-    made = EmbeddingServer(tmp_path)
-    try:
-        made.launch()
-        made.wait_until_ready()
+    with running(tmp_path) as made:
         yield made
-    finally:
-        made.stop()
 
 
 @pytest.fixture

@@ -23,13 +23,8 @@ ENDED = {"completed", "failed", "expired", "cancelled"}
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[provider.EmbeddingServer]:
-    own = provider.EmbeddingServer(tmp_path)
-    try:
-        own.launch()
-        own.wait_until_ready()
+    with provider.running(tmp_path) as own:
         yield own
-    finally:
-        own.stop()
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from pydantic import SecretStr
 from config.settings import Settings
 from orchestrator import tasks
 from orchestrator.command import main
-from orchestrator.embedded.provider import EmbeddingServer
+from orchestrator.embedded.provider import EmbeddingServer, running
 from orchestrator.embedded.stack import Stack
 from orchestrator.embedding_server.client import Control
 from orchestrator.validation import again, judge
@@ -40,13 +40,8 @@ def provider(stack: Stack) -> Iterator[Control]:
 @pytest.fixture
 def another(tmp_path: Path) -> Iterator[EmbeddingServer]:
     """A provider for one of the two models."""
-    made = EmbeddingServer(tmp_path)
-    try:
-        made.launch()
-        made.wait_until_ready()
+    with running(tmp_path) as made:
         yield made
-    finally:
-        made.stop()
 
 
 @pytest.fixture
